@@ -16,7 +16,7 @@ from hpc_xfer.slurm.partition_time import with_time_limit
 from hpc_xfer.slurm.sbatch import is_installed
 from hpc_xfer.store.access.notes import notes_on_folders, told_once
 from hpc_xfer.store.finished.finished_runs import FinishedRuns
-from hpc_xfer.store.finished_costs import make_plan_with_costs
+from hpc_xfer.store.finished_costs import finished_times, make_plan_with_costs
 from hpc_xfer.store.launched_study import (
     LaunchedStudy,
     load_in_store,
@@ -74,8 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if content.get("interrupted"):
             break
     if args.json:
-        several = {"schema": 1, "studies": contents}
-        cli.say_json(contents[0] if len(checked) == 1 else several)
+        cli.say_json(contents[0] if len(checked) == 1 else {"schema": 1, "studies": contents})
     return code
 
 
@@ -102,7 +101,7 @@ def _check(args: argparse.Namespace) -> CheckedLaunch:
         store = new_rehearsal_store(store)
         from hpc_xfer.rehearsing.on_stand_ins import on_stand_ins
 
-        study, site_file = on_stand_ins(study, store, site_file, on)
+        study, site_file = on_stand_ins(study, store, site, site_file, on)
         site = load_site(site_file)
     checked = check_inputs(study, site, on)
     if on == "slurm":
@@ -142,7 +141,7 @@ def _launch(checked: CheckedLaunch, done: set[str]) -> cli.Answer:
     read_ledger(launched.store).record_event(
         launched.study.name, "launch", on=checked.on, **provenance.code()
     )
-    return _run_here(launched, done, args)
+    return _run_here(launched, done, args, checked.look)
 
 
 def _open_store(launched: LaunchedStudy) -> None:
@@ -216,7 +215,9 @@ def _plan_notes(launched: LaunchedStudy, done: set[str], on: str) -> Iterator[st
     plan, store, site = launched.wanted, launched.store, launched.site
     yield from notes_on_folders(store, launched.site_file)
     yield from changed_weights(plan, done, store, site)
-    yield from resource_notes(plan.without(done), site.slurm, on)
+    todo = plan.without(done)
+    finished = finished_times(plan, store) if on == "slurm" and done and todo.runs else None
+    yield from resource_notes(todo, site.slurm, on, finished)
 
 
 def _submit(launched: LaunchedStudy, args: argparse.Namespace, look: FinishedRuns) -> cli.Answer:
@@ -230,10 +231,7 @@ def _submit(launched: LaunchedStudy, args: argparse.Namespace, look: FinishedRun
     for note in report.notes if report.is_finished else ():  # else they are among the sentences
         terminal.say(note, stderr=True)
     if report.is_finished and not report.given_up and is_report_current(launched, look):
-        if not args.json:
-            terminal.say(f"all {len(launched.wanted.runs):,} runs have a result")
-            terminal.say(f"report: {launched.store.study(launched.study.name).report}")
-        return 0, PoolResult().as_json(launched, {}, len(launched.wanted.runs))
+        return _all_done(launched, args)
     if report.is_finished:
         return _finish(launched, PoolResult(), report.given_up, args)
     if not args.json:
@@ -243,20 +241,36 @@ def _submit(launched: LaunchedStudy, args: argparse.Namespace, look: FinishedRun
     return code, {"schema": 1, "study": launched.study.name, **report.as_json()}
 
 
+def _all_done(launched: LaunchedStudy, args: argparse.Namespace) -> cli.Answer:
+    """Say that nothing is left to do, neither runs nor tables nor the report."""
+    from hpc_xfer.execution.local_pool import PoolResult
+
+    runs = len(launched.wanted.runs)
+    if not args.json:
+        terminal.say(f"all {runs:,} runs have a result")
+        terminal.say(f"report: {launched.store.study(launched.study.name).report}")
+    return 0, PoolResult().as_json(launched, {}, runs)
+
+
 def _arguments(args: argparse.Namespace) -> str:
     """Arguments by which other commands find what was launched."""
     return cli.again(args, *(["--rehearsal"] if args.rehearse else []))
 
 
-def _run_here(launched: LaunchedStudy, done: set[str], args: argparse.Namespace) -> cli.Answer:
-    """Run the missing runs on this machine, then collect and report."""
+def _run_here(
+    launched: LaunchedStudy, done: set[str], args: argparse.Namespace, look: FinishedRuns
+) -> cli.Answer:
+    """Run the missing runs on this machine, then collect and report what is new."""
     from hpc_xfer.execution.local_pool import LocalPool, PoolResult
+    from hpc_xfer.results.freshness import is_report_current
     from hpc_xfer.scheduling.runs_to_submit import select_for_this_machine
     from hpc_xfer.scheduling.submit_report import failed_before
 
     retrier: Retrier = "all" if args.retry_failed else "launch"
     selected = select_for_this_machine(launched, retrier, done)
     terminal.say(*failed_before(selected.given_up), stderr=True)
+    if not selected.plan.runs and not selected.given_up and is_report_current(launched, look):
+        return _all_done(launched, args)
     outcome = PoolResult()
     if selected.plan.runs:
         outcome = LocalPool(launched, selected.plan, done, args.jobs).run()
@@ -287,7 +301,7 @@ def _finish(
         console.print(f"report: {page}", soft_wrap=True)
         summary = FailureSummary(plan, store, failed, _arguments(args), outcome.logs, blocked)
         terminal.say(*summary.lines())
-    code, verdict = judged(plan, store, study.name, console) if study.rehearsal else (0, {})
+    code, verdict = judged(plan, store, study.name, console, failed) if study.rehearsal else (0, {})
     if outcome.interrupted:
         terminal.say(cli.INTERRUPTED, stderr=True)
     return (1 if failed or outcome.interrupted else code), {**content, **verdict}

@@ -11,6 +11,7 @@ from pathlib import Path
 from hpc_xfer.cli import exit_with, parser
 from hpc_xfer.config.shard_files import shard_patterns
 from hpc_xfer.errors import StudyError
+from hpc_xfer.system.limits import cycle_collector
 from hpc_xfer.system.machine import cores
 
 SOURCES = ("sans", "serif", "mono", "symbols")
@@ -32,7 +33,8 @@ _SMALLEST = 8  # pixels; smaller characters are dots
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse(argv)
     _refuse_absent(args)
-    from hpc_xfer.compute.shard_tools import actions  # imports torch; --help needs none
+    with cycle_collector.paused():
+        from hpc_xfer.compute.shard_tools import actions  # imports torch; --help needs none
 
     match args.command:
         case "characters":

@@ -84,7 +84,8 @@ def _judged(state: StudyState, args: argparse.Namespace) -> cli.Answer:
         return 0, {}
     from hpc_xfer.rehearsing.verdict import judged
 
-    return judged(state.plan, state.store, state.name, None if args.json else terminal.console())
+    console = None if args.json else terminal.console()
+    return judged(state.plan, state.store, state.name, console, state.lost)
 
 
 def _code(state: StudyState, args: argparse.Namespace) -> int:

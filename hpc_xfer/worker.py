@@ -31,6 +31,7 @@ from hpc_xfer.store.pack_file import read_pack
 from hpc_xfer.store.store import Store
 from hpc_xfer.system import terminal
 from hpc_xfer.system.job_environment import ProcessRank
+from hpc_xfer.system.limits import cycle_collector
 from hpc_xfer.system.worker_events import SPENT_EXIT_CODE, WorkerEvent
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ def _serve(
     packs = (
         iter([args.pack]) if args.pack else _from_stdin(stop, args.parent)
     )  # before the slow imports
-    from hpc_xfer.compute.run_pack import PackRunner, ProcessSpent, failed_event
+    with cycle_collector.passing_over():
+        from hpc_xfer.compute.run_pack import PackRunner, ProcessSpent, failed_event
 
     failed = False
 

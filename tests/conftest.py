@@ -1,6 +1,7 @@
 """Shared input: rendered shards, made once for all tests; a real Slurm for those that need one."""
 
 import contextlib
+import gc
 import os
 import subprocess
 import sys
@@ -101,6 +102,13 @@ def pytest_configure(config: pytest.Config) -> None:
     machine.shorten_socket_paths()  # for the tests' own processes too, whatever TMPDIR is
     if machine.gpus():  # tests without the mark `gpu` train on the CPU there too, on many ranks
         os.environ[machine.DEVICE] = "cpu"
+    gc.disable()  # while torch and 8,600 tests are read in, which all stay
+
+
+def pytest_collection_finish() -> None:
+    """Let the collector of cycles pass over what stays, each time in each of the tests."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

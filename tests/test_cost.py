@@ -8,7 +8,11 @@ import pytest
 
 from hpc_xfer import cost
 from hpc_xfer.errors import StudyError
-from tests.conftest import ROOT
+from hpc_xfer.store.store import Store
+from hpc_xfer.study.plan import make_plan
+from hpc_xfer.study.study_file import load_study
+from tests.conftest import ROOT, Command
+from tests.fabricated import record, record_all
 
 PAGE = ROOT / "docs/cost.md"
 SMALL = """
@@ -52,7 +56,9 @@ def test_scripts_get_ranges(grid: str, capsys: pytest.CaptureFixture[str]) -> No
     (on,) = told["on_gpus"]
     assert on["gpus"] == 2 and len(on["busy_gpus"]) == 10
     assert on["pretrain_seconds"][1] < on["seconds"][1]
-    assert {stage["kind"] for stage in told["stages"]} == {"pretrain", "finetune", "relay"}
+    assert {stage["kind"] for stage in told["stages"]} == {
+        "pretrain", "finetune", "cache", "relay"
+    }  # fmt: skip
     assert not list(Path().glob("runs"))  # it leaves nothing behind
 
 
@@ -80,6 +86,121 @@ def test_a_wrong_option_is_named(
     assert caught.value.code == 2 and f"argument {option}: '{value}' is not" in (
         capsys.readouterr().err
     )
+
+
+def test_a_part_and_changes_of_a_grid_are_estimated(
+    grid: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = []
+    for more in ([], ["--only", "method=simclr"], ["--set", "finetune.draws=9"]):
+        cost.main([grid, "--json", *more])
+        told.append(json.loads(capsys.readouterr().out)["runs"])
+    assert told == [4, 4, 10]
+    cost.main([grid, "--json", "--only", "draw=0"])
+    assert json.loads(capsys.readouterr().out)["runs"] == 2  # with the pre-training that it needs
+    with pytest.raises(StudyError, match="--only mode=ft: no run has mode 'ft'"):
+        cost.main([grid, "--only", "mode=ft"])
+
+
+def test_every_wrong_grid_is_named_and_one_without_such_runs_is_left_out(
+    grid: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(StudyError) as caught:
+        cost.main([grid, "no.yaml", "nor.yaml"])
+    assert [text.partition(":")[0] for text in caught.value.sentences] == ["no.yaml", "nor.yaml"]
+    other = tmp_path / "other.yaml"
+    other.write_text(SMALL.replace("small", "other").replace("yfcc", "laion"))
+    cost.main([grid, str(other), "--only", "source=laion", "--json"])
+    told = capsys.readouterr()
+    assert json.loads(told.out)["studies"] == ["other"] and f"left out: {grid}" in told.err
+
+
+def test_several_cards_are_a_range_from_the_slowest_to_the_fastest(
+    grid: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hours, told = {}, {}
+    for cards in ("a100", "h100", "a100,h100"):
+        cost.main([grid, "--gpu", cards, "--json"])
+        told[cards] = json.loads(capsys.readouterr().out)
+        hours[cards] = told[cards]["gpu_hours"]
+    assert hours["a100,h100"] == [hours["h100"][0], hours["a100"][1]]
+    assert told["a100,h100"]["rests_on"] == "FLOPs, A100-40 or H100"
+    with pytest.raises(StudyError, match="--gpu a100,t4: unknown card 't4'; name one of"):
+        cost.main([grid, "--gpu", "a100,t4"])
+
+
+def test_where_no_slurm_answers_its_limits_are_assumed_in_one_sentence(
+    grid: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cost.main([grid, "--json"])
+    notes = json.loads(capsys.readouterr().out)["notes"]
+    assert [line for line in notes if "arrays" in line] == [
+        "the times rest on arrays of 1,001, no limit of jobs in the queue and no time limit of the "
+        "partition (assumed, as no Slurm answers here)"
+    ]
+
+
+def test_limits_and_cards_are_those_that_slurm_tells(
+    grid: str, command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command("sbatch", "exit 1")
+    command("scontrol", "echo 'MaxArraySize            = 21\nMaxJobCount             = 60'")
+    command("sacctmgr", "exit 1")
+    command(
+        "sinfo",
+        """case "$*" in
+      *%l*) echo 'gpu*|2:00:00' ;;
+      *%c*) echo 'gpu*|n1|64|UNLIMITED|gpu:h100:4' ;;
+      *) echo 'gpu*|gpu:h100:4'; echo 'gpu*|gpu:v100:4,gpu:t4:1'; echo 'old|gpu:a100:4' ;;
+    esac""",
+    )
+    cost.main([grid, "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert told["rests_on"] == "FLOPs, H100 or V100-16"
+    assert told["notes"][:2] == [
+        "the nodes of the partition have H100 and V100-16, as Slurm lists them; t4 has no rates",
+        "the times rest on arrays of 21, 54 jobs in the queue and at most 120 minutes for a job "
+        "(asked of Slurm)",
+    ]
+
+
+def test_a_site_without_gpus_is_told_of_cpus_alone(
+    grid: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = tmp_path / "site.yaml"
+    site.write_text("slurm: {gpu_option: none, partition: cpu}")
+    assert cost.main([grid, "--site", str(site)]) == 0
+    told = capsys.readouterr().out
+    assert "CPU-hours" in told and "time on so many CPUs" in told and "GPU" not in told
+
+
+def test_records_on_another_card_are_counted_and_not_used(
+    grid: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Store(tmp_path / "runs")
+    for run in make_plan(load_study(Path(grid))).of("pretrain"):
+        record(store, run, samples_per_second=1000.0)
+        path = store.run(run.id).record
+        path.write_text(path.read_text().replace('"gpu": "A100"', '"gpu": "V100", "ranks": 2'))
+    cost.main([grid, "--json", "--gpu", "a100"])
+    assert (
+        "1 finished pre-training on V100: not used, as the estimate is for A100-40; --gpu names a "
+        "card"
+    ) in json.loads(capsys.readouterr().out)["notes"]
+    cost.main([grid, "--json", "--gpu", "v100"])
+    assert "not used" not in capsys.readouterr().out
+
+
+def test_nothing_left_to_run_costs_nothing(
+    grid: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, plan = Store(tmp_path / "runs"), make_plan(load_study(Path(grid)))
+    record_all(store, plan.runs)
+    store.run(plan.runs[0].id).encoder.touch()
+    assert cost.main([grid, "--gpu", "a100"]) == 0
+    told = capsys.readouterr().out
+    assert "0 runs take 0 GPU-hours; 0 B of disk, 0 B at the peak on 4 GPUs; 0 files" in told
+    assert "4 runs are done and cost nothing more" in told
 
 
 def test_too_few_gpus_for_a_job_are_told(grid: str) -> None:

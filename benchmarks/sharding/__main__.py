@@ -3,6 +3,7 @@
     python -m benchmarks.sharding
     python -m benchmarks.sharding --before 8671c5b     # beside an older commit alone
     python -m benchmarks.sharding --rows 15000000      # read a table of so many rows alone
+    python -m benchmarks.sharding --samples 15000000   # select from so many samples alone
 
 Of 10,000 photograph-like JPEGs of 512 px in a folder, warm in the page cache: enough for the start
 of the processes, which takes a second, not to be what is measured.
@@ -24,7 +25,7 @@ from PIL import Image
 from benchmarks.harness import before, table
 from benchmarks.harness.interleave import in_turn
 from benchmarks.harness.table import Row
-from benchmarks.sharding import tables
+from benchmarks.sharding import selections, tables
 from hpc_xfer.system.machine import cores
 
 _IMAGES = 10_000
@@ -119,9 +120,12 @@ def main() -> None:
     parser = table.arguments("sharding", __doc__ or "")
     parser.add_argument("--before", metavar="COMMIT", help="measure beside this one")
     parser.add_argument("--rows", type=int, help="of a table with captions of 150 bytes")
+    parser.add_argument("--samples", type=int, help="of a source with columns to select by")
     args = parser.parse_args()
     if args.rows:
         found = tables.rows(args.rows)
+    elif args.samples:
+        found = selections.rows(args.samples)
     else:
         found = rows_beside_before(args.before) if args.before else rows()
     table.show(found, args.json)

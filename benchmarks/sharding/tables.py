@@ -4,7 +4,6 @@ Rows are read to the end, then 100,000 of them in shuffled order; no image is op
 """
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from benchmarks.harness import table
+from benchmarks.harness.memory import peak
 from benchmarks.harness.table import Row
 
 _BATCH = 100_000
@@ -72,19 +72,15 @@ def main() -> None:
     from hpc_xfer.compute.shard_tools.tables.table_rows import Columns
 
     path = Path(sys.argv[1])
-    base, begun = _peak(), time.perf_counter()
+    base, begun = peak(), time.perf_counter()
     found = Table(path, Columns("image", "caption", "label"), scratch=path.parent / "rows")
     read = time.perf_counter()
     order = np.random.default_rng(0).permutation(len(found))  # as `shards make` has it
     for first in range(0, min(_SHUFFLED, len(found)), 1000):
         found.rows(order[first : first + 1000].tolist())
     done = time.perf_counter()
-    facts = {"seconds": read - begun, "shuffled": done - read, "megabytes": _peak() - base}
+    facts = {"seconds": read - begun, "shuffled": done - read, "megabytes": peak() - base}
     print(json.dumps(facts))
-
-
-def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 if __name__ == "__main__":

@@ -40,6 +40,7 @@ class DatasetInfo:
     class_counts: tuple[int, ...] | None = None  # training images per class, if known
     official_val: int = 0  # images of the owners' validation set, which are not in `train`
     test_sets: tuple[str, ...] = ()  # names of further test sets that are there
+    further_test: int = 0  # images of all of them
     notes: tuple[str, ...] = ()  # sentences: what is left out, what is absent
     complete: bool = True  # if not, counts (and classes, if empty) are known only when it is read
     test_counts: tuple[int, ...] | None = None  # test images per class, if known
@@ -171,6 +172,7 @@ def _listed_info(facts: DatasetCard, place: Location) -> DatasetInfo:
         class_counts=counts,
         official_val=0 if listing.val is None else len(listing.val),
         test_sets=tuple(listing.further),
+        further_test=sum(map(len, listing.further.values())),
         notes=listing.notes,
     )
 
@@ -180,6 +182,7 @@ def _pickled_info(facts: DatasetCard, place: Location) -> DatasetInfo:
     files = cifar100.pickle_files(facts, place.path)
     known = None if place.counts else facts.class_counts
     train, test = counts.train or 0, counts.test or 0
+    further = facts.further if cifar100.FURTHER in files else {}
     return DatasetInfo(
         name=facts.name,
         title=_title(facts, place),
@@ -190,7 +193,8 @@ def _pickled_info(facts: DatasetCard, place: Location) -> DatasetInfo:
         templates=facts.templates,
         source=str(place.path),
         class_counts=known,
-        test_sets=tuple(facts.further) if cifar100.FURTHER in files else (),
+        test_sets=tuple(further),
+        further_test=sum(each.count or 0 for each in further.values()),
         notes=cifar100.notes(files),
         complete=bool(train and test),
     )

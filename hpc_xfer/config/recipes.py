@@ -5,11 +5,10 @@ Defaults follow sections 2 and 4 of the study "The Role of Pre-training Data in 
 (arXiv 2302.13602) and its public code; a comment gives the reason for each exception.
 """
 
-import itertools
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from hpc_xfer.config.arch_files.limits import ArchName, TextConfig, VisionConfig, Width
 from hpc_xfer.config.schema import (
@@ -21,9 +20,16 @@ from hpc_xfer.config.schema import (
     PositiveInt,
     StrictModel,
 )
-from hpc_xfer.config.training_data.captions import Caption, Target, caption_targets, label_target
+from hpc_xfer.config.training_data.captions import (
+    Caption,
+    Target,
+    caption_targets,
+    label_target,
+    read_caption,
+)
 from hpc_xfer.config.training_data.mixture import shares_text, split, whole_shares
 from hpc_xfer.config.training_data.selection import SampleSelection
+from hpc_xfer.config.training_data.snapshot_counts import why_not_kept
 
 # fp32 never means TF32, on no card (an A100 does 19.5 TFLOP/s in fp32, 156 in TF32, 312 in bf16).
 # tf32 rounds the factors of products and convolutions to 10 bits; without tensor cores it is fp32.
@@ -102,13 +108,17 @@ class Trained(Pretrain):
     seed: NonNegativeInt = 0
     select: SampleSelection | None = None  # which samples of each source are used; None: all
     init: Annotated[Name, Field(min_length=1)] | None = None  # as `released` names them; or PARENT
-    patch_dropout: Annotated[float, Field(ge=0, lt=1)] | None = None  # share; FLIP, Li et al. 2023
+    patch_dropout: Annotated[Fraction, Field(lt=1)] | None = None  # share; FLIP, Li et al. 2023
     snapshots: tuple[PositiveInt, ...] | None = None  # kept after so many samples, each a parent
 
     @property
     def targets(self) -> tuple[Target, ...]:
         """The caption or label that the method needs beside the image; kinds of mixed captions."""
         return ()
+
+    def targets_of(self, source: str) -> tuple[Target, ...]:
+        """What the method needs beside the images of a source."""
+        return self.targets
 
     @property
     def shares(self) -> dict[str, int]:
@@ -129,9 +139,11 @@ class Trained(Pretrain):
         """Strength of the jitter, probabilities of gray and of blur; None for no jitter."""
         return None
 
-    def missing_from(self, fields: Sequence[str], classes: Sequence[str] | None) -> str | None:
+    def missing_from(
+        self, source: str, fields: Sequence[str], classes: Sequence[str] | None
+    ) -> str | None:
         """Name what a source with these fields and classes lacks; None if it lacks nothing."""
-        found = (target.missing_from(fields, classes) for target in self.targets)
+        found = (target.missing_from(fields, classes) for target in self.targets_of(source))
         return next((each for each in found if each is not None), None)
 
     @property
@@ -160,7 +172,7 @@ class Trained(Pretrain):
         known = info.data
         if counts is None or not {"batch", "samples_seen"} <= known.keys():
             return counts
-        if wrong := _snapshots_error(sorted(counts), known["batch"], known["samples_seen"]):
+        if wrong := why_not_kept(sorted(counts), known["batch"], known["samples_seen"]):
             raise ValueError(wrong)
         return tuple(sorted(counts))
 
@@ -202,23 +214,6 @@ class Trained(Pretrain):
         return self
 
 
-def _snapshots_error(counts: list[int], batch: int, end: int) -> str:
-    """Say why these are not after different steps before the last one; empty if they are."""
-    if not counts:
-        return "is empty; remove it"
-    if counts[0] < batch:
-        return f"{counts[0]:,} is less than one step ({batch:,} samples); raise it"
-    if counts[-1] // batch >= max(1, end // batch):
-        return (
-            f"{counts[-1]:,} is not before the end of the run ({end:,} samples seen, in steps of "
-            f"{batch:,}); the final encoder is kept anyway; remove it"
-        )
-    for one, next_ in itertools.pairwise(counts):
-        if one // batch == next_ // batch:
-            return f"{one:,} and {next_:,} are in one step ({batch:,} samples); keep one"
-    return ""
-
-
 class ImageText(Trained):
     """The base of the methods that train an image tower and a text tower on captions."""
 
@@ -226,12 +221,25 @@ class ImageText(Trained):
 
     max_logit_scale: PositiveFloat | None = None  # None: no limit
     lock: Tower | None = None  # keeps its weights of `init`; image: LiT, Zhai et al. 2022
-    caption: Caption | None = None  # None: the field txt
+    caption: Annotated[Caption | None, BeforeValidator(read_caption)] = None  # None: the field txt
     label: Name | None = None  # for templates: a key of the field json; None: the field cls
 
     @property
     def targets(self) -> tuple[Target, ...]:
-        return caption_targets(self.caption, self.label)
+        every = (target for source in self.shares for target in self.targets_of(source))
+        return tuple(dict.fromkeys(every))
+
+    def targets_of(self, source: str) -> tuple[Target, ...]:
+        place = None if self.caption is None else self.caption.of(source)
+        return caption_targets(place, self.label)
+
+    @field_validator("caption")
+    @classmethod
+    def _of_these_sources(cls, caption: Caption | None, info: ValidationInfo) -> Caption | None:
+        source = info.data.get("source")
+        if caption is None or source is None:
+            return caption
+        return caption.among([source] if isinstance(source, str) else source)
 
     @model_validator(mode="after")
     def _locked_weights_are_trained(self) -> "ImageText":
@@ -313,7 +321,6 @@ class Released(Pretrain):
     uses_text = True
 
     method: Literal["released"] = "released"
-    arch: ArchName
     weights: Name
 
 
@@ -330,16 +337,3 @@ METHODS: dict[str, type[Pretrain]] = {
 def encoder_points(recipe: Pretrain) -> tuple[int | None, ...]:
     """List what fine-tunings start from: each snapshot by its samples seen, then the end (None)."""
     return (*((recipe.snapshots or ()) if isinstance(recipe, Trained) else ()), None)
-
-
-def data_names(recipe: Pretrain) -> dict[str, str]:
-    """Name the source, selection and mixed captions of a recipe as tables show them."""
-    if not isinstance(recipe, Trained):
-        return {}
-    names = {"source": recipe.source_name}
-    if recipe.select is not None:
-        names["select"] = recipe.select.text
-    caption = recipe.caption if isinstance(recipe, ImageText) else None
-    if caption is not None and caption.mix is not None and not caption.templates:
-        names["caption"] = shares_text(caption.mix)
-    return names

@@ -14,6 +14,11 @@ def by_shots(value: Any, shots: int | str) -> Any:
     return value[str(shots)] if isinstance(value, Mapping) else value
 
 
+def not_shots(value: Mapping[str, Any]) -> list[str]:
+    """List the keys of {shots: value} that are no number of shots."""
+    return [key for key in value if key != "full" and not (key.isdecimal() and int(key) > 0)]
+
+
 def _none_if_auto(minutes: Any) -> Any:
     return None if minutes == "auto" else minutes
 

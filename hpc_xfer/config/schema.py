@@ -3,9 +3,10 @@
 import difflib
 import json
 import math
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -15,15 +16,18 @@ from pydantic import (
     Field,
     ValidationError,
 )
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from hpc_xfer.config.notation.units import (
     read_count,
     read_gigabytes,
     read_minutes,
+    read_share,
     read_whole_minutes,
     refuse_thousands,
 )
+from hpc_xfer.config.notation.way_out import several_in, way_out
 from hpc_xfer.config.yaml_document import Loc
 
 
@@ -74,7 +78,10 @@ BatchSize = Annotated[PositiveInt, BeforeValidator(refuse_thousands)]
 Minutes = Annotated[PositiveFloat, BeforeValidator(read_minutes)]
 WholeMinutes = Annotated[PositiveInt, BeforeValidator(read_whole_minutes)]
 Gigabytes = Annotated[PositiveFloat, BeforeValidator(read_gigabytes)]
-Fraction = Annotated[float, Field(ge=0, le=1), AfterValidator(_without_sign)]
+Number = Annotated[float, AfterValidator(_without_sign)]
+Fraction = Annotated[
+    float, BeforeValidator(read_share), Field(ge=0, le=1.0), AfterValidator(_without_sign)
+]
 Name = Annotated[str, AfterValidator(_without_control)]
 
 Model = TypeVar("Model", bound=StrictModel)
@@ -129,12 +136,6 @@ def nearest(word: str, known: Iterable[str], what: str) -> str:
 def _numbers_first(name: str) -> tuple[float, str]:
     """Sort 5 before 20, and both before words."""
     return (float(name), "") if name.replace(".", "", 1).isdecimal() else (math.inf, name)
-
-
-def several_in(value: Any) -> str:
-    """Return a text that is a list without brackets, such as `1, 5, 10`; else an empty one."""
-    parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else []
-    return ", ".join(parts) if len(parts) > 1 and all(parts) else ""
 
 
 def _surrogates(data: Any, loc: Loc) -> Iterator[ConfigError]:
@@ -204,17 +205,38 @@ def _sentence(model: type[StrictModel], loc: Loc, errors: list[ErrorDetails]) ->
     own = [error["msg"] for error, want in zip(errors, wanted, strict=True) if not want]
     if own:  # of one type of a union, it says more than that another type is wanted
         return own[0].removeprefix("Value error, ")
-    way = ""
-    if wanted == ["a list"] and isinstance(got, str | int | float):
-        way = f"; write [{got}]"
-    elif isinstance(got, str) and got.endswith(","):
-        way = "; remove the comma"
-    elif several := several_in(got):
-        way = f"; for several, write [{several}]"
+    field = _field(model, loc)
+    annotation = None if field is None else field.annotation
     kinds = list(dict.fromkeys(map(str, wanted)))
+    if kinds == ["a list"] and (length := _length(annotation)):
+        kinds = [f"a list of {length}"]
     if kind == "missing":
         kinds = kinds[-1:]  # each missing value is an error of its own
+    if any(each.startswith(_BOUNDS) for each in kinds):  # then it is a number, but not this one
+        kinds = [each for each in kinds if each not in ("a mapping", "a list")]
+    way = way_out(kinds, got, type(None) in get_args(annotation)) or _of_options(errors, got)
+    if got is None and field is not None and field.is_required():
+        way = "; give it a value"
+    if kinds == ["a mapping"] and got is not None:
+        ones = [each for each in (annotation, *get_args(annotation)) if isinstance(each, type)]
+        models = [each for each in ones if issubclass(each, BaseModel)]
+        way = f"; its keys are: {', '.join(sorted(models[0].model_fields))}" if models else ""
     return f"must be {' or '.join(kinds)}, got {format_value(got)}{way}"
+
+
+_BOUNDS = ("greater than", "less than", "at least", "at most", "a finite")
+
+
+def _of_options(errors: list[ErrorDetails], got: Any) -> str:
+    """Name the option, or the share of 1, that a value seems to mean."""
+    first = errors[0]
+    most = first.get("ctx", {}).get("le")
+    if isinstance(most, float) and most == 1 and 1 < got <= 100:
+        return f"; write {got / 100:g} or {got:g}%"
+    expected = [error["ctx"]["expected"] for error in errors if error["type"] == "literal_error"]
+    options = [option for text in expected for option in re.findall(r"'([^']+)'", text)]
+    meant = closest(got, options) if isinstance(got, str) else None
+    return "" if meant is None else f"; did you mean {meant!r}?"
 
 
 def _wanted(error: ErrorDetails) -> str | None:
@@ -265,13 +287,36 @@ def _keys(model: type[StrictModel], loc: Loc) -> Iterable[str]:
     return list(here.model_fields)
 
 
+def _field(model: type[StrictModel], loc: Loc) -> FieldInfo | None:
+    """Return the field at `loc`; None where it is inside of a mapping or list."""
+    here: Any = model
+    field = None
+    for name in loc:
+        if here is None or str(name) not in here.model_fields:
+            return None
+        field = here.model_fields[str(name)]
+        here = _model_in(field.annotation)
+    return field
+
+
+def _length(annotation: Any) -> int:
+    """Return how many values a list of a fixed length has; 0 where any number may stand."""
+    kinds = (annotation, *get_args(annotation))
+    found = [get_args(kind) for kind in kinds if get_origin(kind) is tuple]
+    return len(found[0]) if found and Ellipsis not in found[0] else 0
+
+
 def _model_in(annotation: Any) -> type[BaseModel] | None:
     """Return the model class that a field holds, or may hold besides None or a word.
 
     Of a mapping it is the model of its values.
     """
-    kinds = [
-        kind for part in get_args(annotation) or (annotation,) for kind in get_args(part) or (part,)
-    ]
-    models = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
-    return models[0] if len(models) == 1 else None
+    models = set(_models_in(annotation))
+    return models.pop() if len(models) == 1 else None
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models_in(part)

@@ -8,6 +8,7 @@ others write, and would carry a secret of the reader's environment into names, r
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +39,10 @@ _SCALARS = {
         list("-+0123456789."),
     ),
 }
+
+
+_MERGE = "<<"
+_OF_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 class _Loader(yaml.SafeLoader):
@@ -133,7 +138,7 @@ def load_yaml(path: Path, text: str | None = None, value_of: ValueOf | None = No
     is_literal = text is not None and value_of is None
     text = _read(path) if text is None else text
     root = _compose(path, text)
-    if root is None:
+    if root is None or (isinstance(root, yaml.ScalarNode) and not root.value):
         raise StudyError(f"{path}: is empty; see grids/ for examples")
     if not isinstance(root, yaml.MappingNode):
         raise StudyError(f"{path}:1: must be a mapping of keys to values; see grids/ for examples")
@@ -146,11 +151,15 @@ def load_yaml(path: Path, text: str | None = None, value_of: ValueOf | None = No
 
 def _read(path: Path) -> str:
     try:
-        return read_bytes(path, _MOST_BYTES, follow=True).decode()
+        data = read_bytes(path, _MOST_BYTES, follow=True)
+        return data.decode()
     except FileNotFoundError:
         raise StudyError(f"{path}: no such file; name an existing one") from None
     except UnicodeDecodeError:
-        raise StudyError(f"{path}: is not a text file; name a YAML file") from None
+        what = "is not a text file;"
+        if data.startswith(_OF_UTF_16) or b"\0" not in data:
+            what = "is not text in UTF-8; save it as UTF-8, or"
+        raise StudyError(f"{path}: {what} name a YAML file") from None
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise StudyError(f"{path}: cannot be read ({why}); name a YAML file") from None
@@ -185,6 +194,11 @@ def load_value(text: str, place: str) -> Any:
     if reader.errors:
         raise StudyError(*reader.errors)
     return value
+
+
+def _without_format(key: str) -> str:
+    """Leave out letters that nobody sees, such as a space of no width."""
+    return "".join(letter for letter in key if unicodedata.category(letter) != "Cf")
 
 
 def _dotted(loc: Loc) -> str:
@@ -229,8 +243,15 @@ class _Reader:
             here = (*loc, key)
             if key in seen:
                 self.fail(line, here, "duplicate key; keep one of the two")
+            if key == _MERGE and key_node.style is None:
+                more = ", or share them by `defaults`" if self.value_of is None else ""
+                self.fail(line, loc, f"keys cannot be merged by <<; write them out{more}")
+                continue
             if key != key.strip():  # by letters that YAML takes for no spaces
                 why = "begins or ends with a special space, as copied text has it"
+                self.fail(line, here, f"{why}; write it again")
+            elif not key.isascii() and _without_format(key).isascii():
+                why = "has a sign that is not seen, as copied text has it"
                 self.fail(line, here, f"{why}; write it again")
             seen.add(key)
             self.lines[here] = line

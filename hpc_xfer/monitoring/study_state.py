@@ -58,6 +58,15 @@ class StudyState:
         counts = Counter(status.state for status in self.status.values())
         return {state: counts[state] for state in STATES}
 
+    @property
+    def lost(self) -> dict[str, str]:
+        """Why runs whose job ended have no result; nobody tries them again where nothing is live.
+
+        A run that never began in its job has left no error.json.
+        """
+        lost = {run: each for run, each in self.status.items() if each.state == "lost"}
+        return {run: f"{each.why}: {each.message}" for run, each in lost.items()}
+
     @cached_property
     def is_launched(self) -> bool:
         """Tell whether the study was ever launched in this store, by whatever way."""

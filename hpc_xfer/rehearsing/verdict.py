@@ -1,11 +1,11 @@
 """Judge a rehearsal: which stages of a study ran through, and why one did not.
 
-verdict = judge(plan, store, "size_scaling-rehearsal")
+verdict = judge(plan, store, "size_scaling-rehearsal", given_up={"c0ffee12ab34": "its job ended"})
 verdict.is_passed
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,26 +87,37 @@ class Verdict:
         return "; ".join(parts) + ("" if count["failed"] else "; launch it again")
 
 
-def judge(plan: Plan, store: Store, study: str) -> Verdict:
-    """Judge the stages: pre-trainings by method, fine-tunings by data set and mode, results."""
+def judge(
+    plan: Plan, store: Store, study: str, given_up: Mapping[str, str] | None = None
+) -> Verdict:
+    """Judge the stages: pre-trainings by method, fine-tunings by data set and mode, results.
+
+    Args:
+        given_up: runs that nobody tries again, and why; most of them left an error.json too.
+    """
     done = store.done(plan)
     groups: dict[str, list[Run]] = {}
     for run in plan.runs:
         groups.setdefault(_stage_of(run), []).append(run)
-    stages = [_of_runs(name, runs, done, store) for name, runs in groups.items()]
+    stages = [_of_runs(name, runs, done, store, given_up or {}) for name, runs in groups.items()]
     has_figures, all_done = bool(plan.of("finetune")), len(done) == len(plan.runs)
     return Verdict((*stages, *_of_results(store, study, has_figures, all_done)))
 
 
 def judged(
-    plan: Plan, store: Store, study: str, console: "Console | None"
+    plan: Plan,
+    store: Store,
+    study: str,
+    console: "Console | None",
+    given_up: Mapping[str, str] | None = None,
 ) -> tuple[int, dict[str, Any]]:
     """Judge a rehearsal, print the verdict, and return the exit code and the content of --json.
 
     Args:
         console: None where a script reads the JSON alone.
+        given_up: as for `judge`.
     """
-    verdict = judge(plan, store, study)
+    verdict = judge(plan, store, study, given_up)
     if console is not None:
         verdict.show(console)
     return (0 if verdict.is_passed else 1), {"rehearsal": verdict.as_json()}
@@ -120,22 +131,26 @@ def _stage_of(run: Run) -> str:
     return f"pre-training: {recipe.method}"
 
 
-def _of_runs(name: str, runs: Sequence[Run], done: set[str], store: Store) -> RehearsedStage:
+def _of_runs(
+    name: str, runs: Sequence[Run], done: set[str], store: Store, given_up: Mapping[str, str]
+) -> RehearsedStage:
     missing = [run for run in runs if run.id not in done]
-    failed = next((run for run in missing if store.run(run.id).error.exists()), None)
-    reason, log = _reason(failed or missing[0], store) if missing else ("", "")
+    told = next((run for run in missing if store.run(run.id).error.exists()), None)
+    failed = told or next((run for run in missing if run.id in given_up), None)
+    reason, log = _reason(failed or missing[0], store, given_up) if missing else ("", "")
     return RehearsedStage(
         name, len(runs) - len(missing), len(runs), reason, log, has_failed=failed is not None
     )
 
 
-def _reason(run: Run, store: Store) -> tuple[str, str]:
+def _reason(run: Run, store: Store, given_up: Mapping[str, str]) -> tuple[str, str]:
     failure = failures.read(store.run(run.id))
-    if failure is None:
-        return f"run {run.id} has not run", ""
-    return f"run {run.id}: {str(failure.get('message', ''))[:_LONGEST]}", str(
-        store.run(run.id).error
-    )
+    if failure is not None:
+        log = str(store.run(run.id).error)
+        return f"run {run.id}: {str(failure.get('message', ''))[:_LONGEST]}", log
+    if run.id in given_up:
+        return f"run {run.id}: {given_up[run.id][:_LONGEST]}", ""
+    return f"run {run.id} has not run", ""
 
 
 def _of_results(

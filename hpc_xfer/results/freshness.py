@@ -37,7 +37,7 @@ def is_report_current(launched: LaunchedStudy, before: FinishedRuns | None = Non
     look = before and before.if_all(launched.plan.runs)
     try:
         return _is_newest(launched, look.folders if look else run_folders(launched.store))
-    except PermissionError:  # to a file of another user
+    except OSError:  # a file of another user, or one that is gone: collecting says which
         return False
 
 

@@ -15,7 +15,16 @@ _SPARE_JOBS = 100  # that we leave of MaxJobCount, which all users share
 
 def submit_limits(slurm: Slurm, queue: Queue) -> Limits:
     """The size of an array, and the number of elements that still fit into the queue."""
-    config = slurm_config(cluster_of(slurm))
+    return _limits(slurm, queue, slurm_config(cluster_of(slurm)))
+
+
+def standing_limits(slurm: Slurm) -> Limits | None:
+    """The limits of a user who has no job in an empty queue; None where Slurm does not tell."""
+    config = slurm_config(cluster_of(slurm), patience=0.0)
+    return _limits(slurm, Queue(), config) if config else None
+
+
+def _limits(slurm: Slurm, queue: Queue, config: Mapping[str, str]) -> Limits:
     rooms = list(_submit_rooms(slurm, queue, config.get("ClusterName")))
     for most in _numbers(config, "MaxJobCount"):
         rooms.append(most - max(1, min(_SPARE_JOBS, most // 10)) - queue.everybodys)

@@ -75,10 +75,14 @@ def default_cluster() -> str | None:
     return _names.get(conf)
 
 
-def slurm_config(cluster: str | None = None) -> dict[str, str]:
-    """Read Slurm's own settings; empty where users may not see them."""
+def slurm_config(cluster: str | None = None, patience: float | None = None) -> dict[str, str]:
+    """Read Slurm's own settings; empty where users may not see them.
+
+    Args:
+        patience: as in `current_queue`.
+    """
     try:
-        text = run_with_retries(["scontrol", "show", "config"], cluster)
+        text = run_with_retries(["scontrol", "show", "config"], cluster, patience)
     except SlurmError:
         return {}
     return dict(re.findall(r"^(\w+)\s+= (.*\S)", text, re.M))

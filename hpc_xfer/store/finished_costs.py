@@ -7,6 +7,7 @@ Few records are read, and those once: launches of 40,000 runs shall not wait for
 """
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from statistics import median
@@ -33,7 +34,7 @@ from hpc_xfer.study.costs.count_costs import pretrain_kind
 from hpc_xfer.study.costs.gpu_rates import card_of
 from hpc_xfer.study.costs.image_counts import known_counts
 from hpc_xfer.study.costs.ranges import Range
-from hpc_xfer.study.costs.stages import MeasuredRates, PretrainKind
+from hpc_xfer.study.costs.stages import FinishedTimes, MeasuredRates, PretrainKind
 from hpc_xfer.study.costs.training_speed import speed_of_site
 from hpc_xfer.study.plan import Plan, Run, make_plan, parent_recipe
 from hpc_xfer.study.study_file import Study
@@ -63,10 +64,15 @@ def make_plan_with_costs(
     return with_finished_costs(make_plan(study, costs), store)
 
 
-def make_plan_without_data(study: Study, site: Site, store: Store) -> Plan:
-    """Make the plan of a study for Slurm; its sources and data sets need not be there."""
+def make_plan_without_data(study: Study, site: Site, store: Store, card: str | None = None) -> Plan:
+    """Make the plan of a study for Slurm; its sources and data sets need not be there.
+
+    Args:
+        card: of the finished runs that count, as in `finished_rates`.
+    """
     images = known_counts((trial.dataset for trial in study.trials), site)
-    return with_finished_costs(make_plan(study, _costs_on_slurm(study, site, images)), store)
+    costs = _costs_on_slurm(study, site, images)
+    return with_finished_costs(make_plan(study, costs), store, card)
 
 
 def _costs_on_slurm(study: Study, site: Site, images: Mapping[str, ImageCounts]) -> RunCosts:
@@ -77,7 +83,8 @@ def _costs_on_slurm(study: Study, site: Site, images: Mapping[str, ImageCounts])
     is_named = card_of(slurm.gpu_type, slurm.gpu_memory) is not None
     precisions = {trial.precision for trial in study.trials}
     if has_gpu and is_named and slurm.teraflops is None and precisions:
-        speed = replace(speed, flops=min(training.of(each).low for each in precisions))
+        flops = min(training.of(each).low for each in precisions)
+        speed = replace(speed, flops=flops, solver_flops=training.solver.low)
     return RunCosts(images, speed, training=training)
 
 
@@ -85,53 +92,100 @@ def finished_rates(plans: Iterable[Plan], store: Store, card: str | None) -> Mea
     """Read the samples per second of one GPU in finished pre-trainings of these plans.
 
     Args:
-        card: name of the card that counts, see gpu_rates.py; None for any.
+        card: name of the card that counts, see gpu_rates.py, or several with commas; None for any.
     """
     found: dict[PretrainKind, list[float]] = {}
+    left_out: Counter[str] = Counter()
     for plan in plans:
+        has_gpu = plan.costs is None or plan.costs.speed.has_gpu
         for run in plan.of("pretrain"):
             if isinstance(run.recipe, Trained) and os.path.exists(store.run(run.id).record):
                 rates = found.setdefault(pretrain_kind(run.recipe), [])
                 if len(rates) < _MOST_RECORDS:
-                    rates += _rate(store.record(run.id), card)
+                    rate, gpu = _rate(store.record(run.id))
+                    is_alike = _is_of(gpu, card) if card is not None else bool(gpu) == has_gpu
+                    rates += [rate] if rate is not None and is_alike else []
+                    left_out[gpu or "CPUs"] += rate is not None and not is_alike
     ranges = {kind: Range(min(rates), max(rates)) for kind, rates in found.items() if rates}
     return MeasuredRates(
         {kind: _OF_MEASURED.times(each) for kind, each in ranges.items()},
         {kind: len(rates) for kind, rates in found.items() if rates},
+        +left_out,
     )
 
 
-def _rate(record: dict[str, Any] | None, card: str | None) -> list[float]:
-    """Samples per second of each GPU; nothing where it cannot be told, or on another card."""
+def _rate(record: dict[str, Any] | None) -> tuple[float | None, str | None]:
+    """Samples per second of each GPU, None where they cannot be told; and the GPU."""
     if record is None:
-        return []
+        return None, None
     provenance = record.get("provenance", {})
     rate, ranks, gpu = (
         record["metrics"].get("samples_per_second"), provenance.get("ranks"), provenance.get("gpu")
     )  # fmt: skip
     if not isinstance(rate, int | float) or not rate > 0 or not ranks:
-        return []
+        return None, gpu
+    return rate / ranks, gpu
+
+
+def _is_of(gpu: str | None, card: str) -> bool:
+    """Tell whether the GPU of a record is one of these cards, of whatever memory."""
     ran_on = card_of(gpu) if gpu else None
-    if card is not None and (ran_on is None or ran_on.name.split("-")[0] != card.split("-")[0]):
-        return []
-    return [rate / ranks]
+    families = {each.split("-")[0] for each in card.split(",")}
+    return ran_on is not None and ran_on.name.split("-")[0] in families
 
 
-def with_finished_costs(plan: Plan, store: Store) -> Plan:
-    """Return the plan whose estimates are replaced by medians of finished runs, where there are."""
+def with_finished_costs(plan: Plan, store: Store, card: str | None = None) -> Plan:
+    """Return the plan whose estimates are replaced by medians of finished runs, where there are.
+
+    Args:
+        card: of the runs that count, as in `finished_rates`; None for any, as on one cluster.
+    """
     costs = plan.costs
     if costs is None or plan.resources.finetune.minutes is not None:
         return plan
+    left_out: Counter[str] = Counter()
+    found = _finished_seconds(plan, store, costs.speed, card, left_out)
+    measured = {kind: median(seconds) for kind, seconds in found.items()}
+    count = sum(map(len, found.values()))
+    refined = replace(costs, measured=measured, measured_runs=count, left_out_runs=left_out.total())
+    return plan.with_costs(refined)
+
+
+def finished_times(plan: Plan, store: Store) -> FinishedTimes:
+    """Read what finished runs took, of the kinds to which the grid gives minutes."""
+    costs, resources = plan.costs, plan.resources
+    if costs is None:
+        return FinishedTimes()
+    rates = MeasuredRates()
+    if resources.pretrain.minutes is not None:
+        rates = finished_rates([plan], store, None)
+    if resources.finetune.minutes is None:
+        return FinishedTimes(rates)
+    return FinishedTimes(rates, _finished_seconds(plan, store, costs.speed))
+
+
+def _finished_seconds(
+    plan: Plan,
+    store: Store,
+    speed: Speed,
+    card: str | None = None,
+    left_out: Counter[str] | None = None,
+) -> dict[CostKind, list[float]]:
+    """Read the seconds of some finished fine-tunings of each kind.
+
+    Args:
+        card: as in `finished_rates`.
+        left_out: counts those on other cards, by their GPU.
+    """
+    left_out = Counter() if left_out is None else left_out
     found: dict[CostKind, list[float]] = {}
     finished = store.finished_runs()
     for kind, runs in _begun(plan, finished).items():
-        seconds = list(_seconds(runs, finished, costs.speed))
+        seconds = list(_seconds(runs, finished, speed, card, left_out))
         if seconds:
             found[kind] = seconds
     finished.save()
-    measured = {kind: median(seconds) for kind, seconds in found.items()}
-    count = sum(map(len, found.values()))
-    return plan.with_costs(replace(costs, measured=measured, measured_runs=count))
+    return found
 
 
 def _begun(plan: Plan, finished: FinishedRuns) -> dict[CostKind, list[Run]]:
@@ -146,12 +200,21 @@ def _begun(plan: Plan, finished: FinishedRuns) -> dict[CostKind, list[Run]]:
     return {kind: runs[:: -(-len(runs) // _MOST_LOOKS)] for kind, runs in kinds.items()}
 
 
-def _seconds(runs: list[Run], finished: FinishedRuns, speed: Speed) -> Iterator[float]:
+def _seconds(
+    runs: list[Run],
+    finished: FinishedRuns,
+    speed: Speed,
+    card: str | None,
+    left_out: Counter[str],
+) -> Iterator[float]:
     """Seconds of at most 20 of these runs, as far as they ran in one go on such a device."""
     count = 0
     for run in runs:
         found = finished.find(run)
-        if found is None or found.attempt != 1 or found.on_gpu != speed.has_gpu:
+        if found is None or found.attempt != 1 or (found.gpu is not None) != speed.has_gpu:
+            continue
+        if card is not None and not _is_of(found.gpu, card):
+            left_out[found.gpu or "CPUs"] += 1
             continue
         if found.seconds is None:
             continue

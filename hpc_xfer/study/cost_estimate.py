@@ -29,8 +29,8 @@ from hpc_xfer.config.recipes import Pretrain, Trained, arch_name
 from hpc_xfer.config.resources import PretrainResources, Resources
 from hpc_xfer.config.site import Slurm
 from hpc_xfer.study.architecture_costs import TowerCosts, tower_costs
+from hpc_xfer.study.costs.host_pace import CORE_SOLVER_FLOPS, PRETRAIN_START, USUAL, HostPace
 from hpc_xfer.study.costs.pretrain_time import pretrain_seconds
-from hpc_xfer.study.costs.start_times import PRETRAIN_START
 from hpc_xfer.study.costs.training_speed import TrainingSpeed
 from hpc_xfer.system import machine
 from hpc_xfer.system.limits.process_share import kept_bytes, loading_processes
@@ -41,12 +41,9 @@ GPU_TERAFLOPS = 10.0  # effective: small batches in fp32 use a fraction of what 
 _CORE_TERAFLOPS = 0.02
 _MARGIN = 2.0  # on an estimate: a pack that is stopped costs another start and the time in between
 _MARGIN_OF_MEASURED = 1.5
-DECODE_SECONDS = 0.005  # an image file on one core
 _START_SECONDS = 10.0  # of a worker: imports, encoder, data set
-_RUN_SECONDS = 0.5  # files of a run
-_STEP_SECONDS = 0.02  # of a training step, however small
-_HEAD_STEP_SECONDS = 0.002  # of a linear head
-_ITERATIONS = 60  # of a converged probe per value on its path; each starts from the one before
+_SOLVER_SHARE = 0.25  # of `flops` in float64, where no card tells; consumer cards have a 64th
+_SMALL_PROBE = 1 << 24  # products of images, features and classes that are solved on a core
 
 
 @dataclass(frozen=True)
@@ -54,10 +51,11 @@ class ImageCounts:
     """Counts of a data set that decide how long its runs take."""
 
     train: int
-    test: int
+    test: int  # with further test sets
     classes: int
     templates: int = 1
     in_files: bool = True  # that must be decoded
+    val: int = 0  # the owners' validation set, which is not in `train`
 
 
 ASSUMED = ImageCounts(10_000, 5_000, 100)  # for a data set that nobody has counted
@@ -66,7 +64,10 @@ ASSUMED = ImageCounts(10_000, 5_000, 100)  # for a data set that nobody has coun
 def counts_of(info: DatasetInfo) -> ImageCounts:
     """Take the counts out of the info of a data set."""
     in_files = info.name not in PACKAGED
-    return ImageCounts(info.train, info.test, len(info.classes), len(info.templates), in_files)
+    return ImageCounts(
+        info.train, info.test + info.further_test, len(info.classes), len(info.templates), in_files,
+        info.official_val,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,12 @@ class Speed:
     has_gpu: bool = True
     loaders: int = 1  # processes that decode for training
     kept_bytes: int = kept_bytes(None)  # evaluation images below this are decoded once per pack
+    solver_flops: float | None = None  # in float64, of probes; None: a part of `flops`
+
+    @property
+    def solver(self) -> float:
+        """FLOP/s of probes that are large enough for the device."""
+        return self.solver_flops or _SOLVER_SHARE * self.flops
 
 
 def computes_on_gpus(slurm: Slurm) -> bool:
@@ -132,7 +139,9 @@ class RunCosts:
     speed: Speed
     measured: Mapping[CostKind, float] = field(default_factory=dict)  # median seconds
     measured_runs: int = 0
+    left_out_runs: int = 0  # finished ones on other cards than the one that is asked about
     training: TrainingSpeed | None = None  # of pre-trainings; None: an earlier version's plan
+    pace: HostPace = USUAL
     _own: _Known = field(init=False, default_factory=dict, compare=False, repr=False)
     _shared: _Known = field(init=False, default_factory=dict, compare=False, repr=False)
 
@@ -160,15 +169,15 @@ class RunCosts:
     def _own_seconds(self, recipe: Finetune, parent: Pretrain) -> float:
         measured = self.measured.get(cost_kind(recipe, parent))
         if measured is not None:
-            return _RUN_SECONDS + _MARGIN_OF_MEASURED * measured
-        return _RUN_SECONDS + _MARGIN * self._work(recipe, parent).own_seconds()
+            return self.pace.run + _MARGIN_OF_MEASURED * measured
+        return self.pace.run + _MARGIN * self._work(recipe, parent).own_seconds()
 
     def _shared_seconds(self, recipe: Finetune, parent: Pretrain) -> float:
         return _START_SECONDS + _MARGIN * self._work(recipe, parent).shared_seconds()
 
     def bare_seconds(self, recipe: Finetune, parent: Pretrain) -> float:
         """Seconds of one run without a margin, by the estimate alone."""
-        return _RUN_SECONDS + self._work(recipe, parent).own_seconds()
+        return self.pace.run + self._work(recipe, parent).own_seconds()
 
     def bare_shared_seconds(self, recipe: Finetune, parent: Pretrain) -> float:
         """Seconds for images and features that a pack shares, without a margin and the start."""
@@ -211,7 +220,7 @@ class RunCosts:
 
     def _work(self, recipe: Finetune, parent: Pretrain) -> "_Work":
         counts = self.images.get(recipe.dataset, ASSUMED)
-        return _Work(recipe, tower_costs(parent.arch), counts, self.speed)
+        return _Work(recipe, tower_costs(parent.arch), counts, self.speed, self.pace)
 
 
 def cost_kind(recipe: Finetune, parent: Pretrain) -> CostKind:
@@ -228,22 +237,34 @@ class _Work:
     tower: TowerCosts
     counts: ImageCounts
     speed: Speed
+    pace: HostPace
 
     @property
     def train(self) -> int:
+        """Images that a run is trained on; at `full` all that validation does not hold out."""
+        counts = self.counts
         if self.recipe.shots == "full":
-            return self.counts.train
-        return min(self.counts.train, self.recipe.shots * self.counts.classes)
+            return counts.train - (0 if counts.val else self.validation)
+        return min(counts.train, self.recipe.shots * counts.classes)
+
+    @property
+    def validation(self) -> int:
+        """Images that choices rest on; compute/downstream/splits.py chooses them."""
+        recipe, counts = self.recipe, self.counts
+        if recipe.validation in ("none", "loo"):
+            return 0
+        if recipe.shots == "full" and counts.val and recipe.val_seed is None:
+            return counts.val
+        if recipe.shots == "full" and getattr(recipe, "select", "") == "test":
+            return 0  # the paper trains on everything
+        if recipe.shots == "full" or recipe.validation == "fraction":
+            return held_out_count(counts.train, recipe.val_fraction)
+        return min(counts.train, min(recipe.shots, FEW) * counts.classes)
 
     @property
     def measured(self) -> int:
         """Images that a run is measured on: validation and test."""
-        recipe, counts = self.recipe, self.counts
-        if recipe.validation in ("none", "loo"):
-            return counts.test
-        if recipe.validation == "fraction" or recipe.shots == "full":
-            return counts.test + held_out_count(counts.train, recipe.val_fraction)
-        return counts.test + min(counts.train, min(recipe.shots, FEW) * counts.classes)
+        return self.counts.test + self.validation
 
     @property
     def forward(self) -> float:
@@ -252,7 +273,7 @@ class _Work:
 
     def decode(self, processes: int) -> float:
         """Seconds to decode an image."""
-        return DECODE_SECONDS / max(1, processes) if self.counts.in_files else 0.0
+        return self.pace.decode / max(1, processes) if self.counts.in_files else 0.0
 
     @property
     def is_kept(self) -> bool:
@@ -286,25 +307,35 @@ class _Work:
         return self.tower.features * self.counts.classes
 
     def _path_seconds(self, values: int) -> float:
-        """Seconds of a converged probe with all values on its path."""
-        d, flops = self.tower.features, self.speed.flops
+        """Seconds of a converged probe with all values on its path, in float64.
+
+        With all data it is fitted twice, the second time on the validation images too.
+        """
+        n, d = self.train, self.tower.features
+        again = n + self.validation if self.recipe.shots == "full" and self.validation else 0
+        is_small = n * d * self.counts.classes < _SMALL_PROBE
+        flops = CORE_SOLVER_FLOPS if is_small else self.speed.solver
         scores = values * 2 * self.measured * self._head / flops
         if isinstance(self.recipe, RidgeProbe):
-            return (
-                2 * self.train * d**2 + 10 * d**3 + values * 2 * d * self._head
-            ) / flops + scores
-        iteration = 4 * self.train * self._head / flops + _HEAD_STEP_SECONDS
-        return values * _ITERATIONS * iteration + scores
+            fits = 2 if again else 1
+            solving = fits * (10 * d**3 + values * 2 * d * self._head)
+            return (2 * (n + again) * d**2 + solving) / flops + scores
+        # Few images span few axes, and there the problem is solved.
+        products = sum(4 * m * min(m, d) * self.counts.classes for m in (n, again))
+        steps = (2 if again else 1) * self.pace.head_step
+        return values * self.pace.iterations * (products / flops + steps) + scores
 
     def _training_seconds(self, recipe: AdamWFinetune) -> float:
         steps = max(recipe.epochs * -(-self.train // recipe.batch), recipe.min_steps or 0)
         steps = min(steps, recipe.max_steps or steps)
         batch = min(recipe.batch, self.train)
         if not isinstance(recipe, FullFinetune):
-            step = 6 * batch * self._head / self.speed.flops + _HEAD_STEP_SECONDS
+            step = 6 * batch * self._head / self.speed.flops + self.pace.head_step
             return steps * step + 2 * self.measured * self._head / self.speed.flops
         loading = self.decode(self.speed.loaders)
-        step = max(_STEP_SECONDS, batch * (3 * self.forward + loading))
+        loading += bool(recipe.randaugment) * self.pace.augment / max(1, self.speed.loaders)
+        image = self.pace.beside(3 * self.forward, loading)
+        step = max(self.pace.step, batch * image)
         again = 0.0 if self.is_kept else self.decode(self.speed.cores)
         times = min(recipe.epochs, steps) if recipe.select == "test" else 1
         measuring = times * self.measured * (self.forward + again)

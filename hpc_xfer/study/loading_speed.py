@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from hpc_xfer.config.finetune_recipes import Finetune, FullFinetune
 from hpc_xfer.config.recipes import Trained, arch_name
 from hpc_xfer.study.architecture_costs import tower_costs
-from hpc_xfer.study.cost_estimate import ASSUMED, DECODE_SECONDS, GPU_TERAFLOPS
+from hpc_xfer.study.cost_estimate import ASSUMED, GPU_TERAFLOPS
+from hpc_xfer.study.costs.host_pace import DECODE_SECONDS
 from hpc_xfer.study.costs.pretrain_time import sample_flops
 from hpc_xfer.study.plan import Plan, Run, RunKind, parent_recipe
 from hpc_xfer.system.limits.process_share import loading_processes

@@ -10,6 +10,7 @@ have the key. The store keeps the grid with what was typed, under `set_at_launch
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,7 @@ from hpc_xfer.config.notation.top_level_key import with_top_level_key
 from hpc_xfer.config.schema import format_value, nearest
 from hpc_xfer.config.yaml_document import Document, Loc
 from hpc_xfer.errors import StudyError
-from hpc_xfer.study.grid_blocks.block_keys import RIVALS, all_keys, keys_of
+from hpc_xfer.study.grid_blocks.block_keys import RIVALS, all_keys, keys_elsewhere, keys_of
 from hpc_xfer.study.grid_blocks.defaults import KINDS, fill_defaults
 from hpc_xfer.study.grid_blocks.draft import Draft
 
@@ -75,6 +76,8 @@ def draft_of(doc: Document, protocol: str, known: Iterable[str], typed: Sequence
     _check_top_level(draft, {*known, "defaults", "set"})
     of_file = [change for key in ("set", AT_LAUNCH) for change in _changes_of_file(draft, key)]
     changes = [*of_file, *_changes_typed(draft, typed)]
+    known_heads = {*known, "defaults"}
+    changes = [change for change in changes if not _has_unknown_head(draft, change, known_heads)]
     for change in changes:
         if change.parts[0] == "defaults":
             _set_in(draft, draft.data, (), change.parts, change)
@@ -85,9 +88,30 @@ def draft_of(doc: Document, protocol: str, known: Iterable[str], typed: Sequence
     for change in changes:
         if change.parts[0] != "defaults":
             _apply(draft, change)
+    if any(change.key == "pretrain" for change in changes):
+        draft.list_single_block()
     for kind in KINDS:
         _read_blocks(draft, kind)
     return draft
+
+
+def _has_unknown_head(draft: Draft, change: Change, known: set[str]) -> bool:
+    """Refuse a path whose first key is none of the top level."""
+    head = change.parts[0]
+    if head in known:
+        return False
+    if head in ("set", AT_LAUNCH):
+        why = "is the change itself; name the key that it changes"
+    elif (dotted := re.sub(r"\[(\w+|\*)\]|/", _as_dot, change.key)).split(".")[0] in known:
+        why = f"is not a path with dots; did you mean {dotted!r}?"
+    else:
+        why = f"unknown key; {nearest(head, known, 'the keys here are')}"
+    draft.refuse(change.place, why)
+    return True
+
+
+def _as_dot(found: re.Match[str]) -> str:
+    return f".{found[1]}" if found[1] else "."
 
 
 def _check_top_level(draft: Draft, known: set[str]) -> None:
@@ -128,7 +152,8 @@ def _read_blocks(draft: Draft, kind: str) -> None:
         keys = keys_of(kind, block, draft.protocol) if kind == "pretrain" else all_keys(kind)
         special = {"ranks"} if kind == "pretrain" else {"snapshot"}
         if keys is not None:
-            draft.correct_keys(block, loc, {*keys, *special}, all_keys(kind))
+            elsewhere = {*all_keys(kind), *keys_elsewhere(kind)}
+            draft.correct_keys(block, loc, {*keys, *special}, elsewhere)
             draft.read_notation(kind, block, loc)
 
 
@@ -163,6 +188,9 @@ def _apply(draft: Draft, change: Change) -> None:
         _set_in(draft, draft.data, (), change.parts, change)
         return
     blocks = list(draft.blocks(kind))
+    if rest[0].lstrip("-").isdecimal() and not rest[0].isdecimal():
+        draft.refuse(change.place, f"blocks are counted from 0; {rest[0]} is none")
+        return
     if rest[0].isdecimal():
         _set_in_block(draft, kind, rest, change)
         return
@@ -223,15 +251,21 @@ def _set_in(
             return
         here = here[key]
     last = keys[-1]
-    if loc[:1] in (("pretrain",), ("finetune",)) and here is mapping:
-        _remove_rivals(here, last)
+    if loc[:1] in (("pretrain",), ("finetune",)) and mapping is not draft.data:
+        _remove_rivals(mapping, [*keys[:-1], last], change.value)
     here[last] = change.value
     draft.moved = {at: to for at, to in draft.moved.items() if at[: len(loc) + 1] != (*loc, last)}
     draft.moved[(*loc, last)] = change.place
 
 
-def _remove_rivals(block: dict[str, Any], key: str) -> None:
+def _remove_rivals(block: dict[str, Any], keys: Sequence[str], value: Any) -> None:
     """Drop what says the same by another key: epochs for samples_seen, tune.lr for lr."""
+    key = keys[0]
+    if key == "tune":
+        for one in keys[1:2] or (value if isinstance(value, dict) else ()):
+            block.pop(one, None)
+    if len(keys) > 1 or key == "tune":
+        return
     block.pop(RIVALS.get(key, ""), None)
     tuned = block.get("tune")
     if isinstance(tuned, dict) and key in tuned:

@@ -26,8 +26,9 @@ from hpc_xfer.config.recipe_specs import (
     read_finetune,
     read_pretrain,
 )
-from hpc_xfer.config.recipes import Pretrain, Trained, arch_name, data_names, encoder_points
+from hpc_xfer.config.recipes import Pretrain, Trained, arch_name, encoder_points
 from hpc_xfer.config.resources import Resources
+from hpc_xfer.config.training_data.data_names import data_names
 from hpc_xfer.study.cost_estimate import RunCosts
 from hpc_xfer.study.grid_blocks.start_text import start_text
 from hpc_xfer.study.study_facts import StudyFacts
@@ -37,7 +38,6 @@ from hpc_xfer.system.limits import cycle_collector
 RunKind = Literal["pretrain", "finetune"]
 NONE = "none"  # a setting that is None, in tables and labels
 _PACKS_PER_WORKER = 4  # on one machine: the last ones end at about the same time
-
 _DEFAULT_MINUTES = 20.0  # of a fine-tuning, without an estimate
 _DEFAULT_PRETRAIN_MINUTES = 60.0
 _LEAST_MINUTES = 1.0  # of an estimated pack

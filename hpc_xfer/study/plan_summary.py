@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 from hpc_xfer.config.finetune_recipes import Finetune, ZeroShot
-from hpc_xfer.config.recipes import ImageText, Pretrain, Tower, Trained, encoder_points
-from hpc_xfer.study.costs.disk_use import weights_of
+from hpc_xfer.study.disk.cache_use import CacheUse
+from hpc_xfer.study.disk.disk_use import pretrain_disk
 from hpc_xfer.study.labels import label_columns, pretrain_labels, run_label
 from hpc_xfer.study.plan import Pack, Plan, Run, pretrain_runs
 from hpc_xfer.study.study_file import Study
@@ -15,9 +15,6 @@ if TYPE_CHECKING:  # takes 40 ms, which --help and --json need not
     from rich.console import RenderableType
     from rich.table import Table
 
-_BYTES = 4  # a weight in fp32
-_PRODUCT = 2 * _BYTES  # encoder.pt and encoder.safetensors
-_KEPT_CHECKPOINTS = 2
 _RECORD = 6_000  # bytes of a fine-tuning: recipe, record, claims, hits
 
 
@@ -32,6 +29,7 @@ def as_json(study: Study, plan: Plan, done: set[str]) -> dict[str, Any]:
         "gpu_hours": gpu_hours(todo),
         "minutes_from": minutes_from(todo),
         "disk_bytes": disk_bytes(todo),
+        "cache_bytes": cache_bytes(todo),
         "runs": [
             {
                 "run": run.id,
@@ -86,30 +84,28 @@ def gpu_hours(plan: Plan) -> float:
 
 
 def disk_bytes(plan: Plan) -> int | None:
-    """Estimate the peak: checkpoints, snapshots, encoders; None if weights cannot be counted."""
-    total = 0
+    """Estimate the peak without the cache: encoders, snapshots, all checkpoints; see study/disk/.
+
+    None if weights cannot be counted.
+    """
+    total = 0.0
     for run in plan.runs:
-        if run.kind == "finetune":
+        if isinstance(run.recipe, Finetune):
             total += _RECORD
             continue
-        assert not isinstance(run.recipe, Finetune)
-        weights = weights_of(run.recipe)
-        if weights is None:
+        disk = pretrain_disk(run.recipe)
+        if disk is None:
             return None
-        snapshots = _BYTES * (len(encoder_points(run.recipe)) - 1)
-        total += sum(weights.values()) * (_PRODUCT + snapshots) + _checkpoints(run.recipe, weights)
-    return total
+        total += disk.final.high + disk.while_running
+    return int(total)
 
 
-def _checkpoints(recipe: Pretrain, weights: dict[Tower, int]) -> int:
-    """Bytes of two checkpoints: weights, and both moments of AdamW but for a locked tower."""
-    if not isinstance(recipe, Trained):
-        return 0
-    locked = recipe.lock if isinstance(recipe, ImageText) else None
-    return sum(
-        number * _KEPT_CHECKPOINTS * _BYTES * (1 if tower == locked else 3)
-        for tower, number in weights.items()
-    )
+def cache_bytes(plan: Plan) -> int:
+    """Estimate the cache of the store; 0 without an estimate. A full disk leaves it out."""
+    cache = CacheUse()
+    if plan.costs is not None:
+        cache.add(plan, plan.costs)
+    return cache.bytes
 
 
 def render(study: Study, plan: Plan, done: set[str]) -> "RenderableType":
@@ -129,12 +125,13 @@ def render(study: Study, plan: Plan, done: set[str]) -> "RenderableType":
     if plan.of("finetune"):
         parts += [_finetune_table(plan, todo, done), *map(line, finetuning_lines(plan))]
     parts += [line(note) for note in _notes(study, plan)]
-    disk = disk_bytes(todo)
+    disk, cache = disk_bytes(todo), cache_bytes(todo)
+    more = f" and {terminal.size(cache)} of cache" if cache else ""
     parts.append(
         line(
             f"{number['runs']:,} runs, {number['done']:,} done, {number['to_do']:,} to do in "
             f"{number['packs']:,} packs; at most {gpu_hours(todo):,.1f} GPU-hours, "
-            f"{'disk unknown' if disk is None else terminal.size(disk) + ' of disk'}"
+            f"{'disk unknown' if disk is None else terminal.size(disk) + ' of disk'}{more}"
         )
     )
     return Group(*parts)

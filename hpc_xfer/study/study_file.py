@@ -21,8 +21,10 @@ from hpc_xfer.config.resources import FinetuneResources, Resources
 from hpc_xfer.config.schema import ConfigError, StrictModel, validate
 from hpc_xfer.config.yaml_document import Document
 from hpc_xfer.study.costs.pretrain_minutes import missing_sizes
+from hpc_xfer.study.grid_blocks.finetune_axes import wrong_by_shots
 from hpc_xfer.study.grid_blocks.finetune_grid import all_trials, trial_blocks
-from hpc_xfer.study.grid_blocks.pretrain_grid import PretrainGrid, too_many
+from hpc_xfer.study.grid_blocks.grid_size import too_many
+from hpc_xfer.study.grid_blocks.pretrain_grid import PretrainGrid
 from hpc_xfer.study.overrides import draft_of, text_with
 from hpc_xfer.study.study_facts import StudyFacts, wrong_facts
 
@@ -108,14 +110,15 @@ def load_study(
     protocol = head.protocol if head is not None else protocol
     trials, tuned, wrong, parents = all_trials(doc.data.get("finetune"), protocol)
     of_trials, wrong_parents = trial_blocks(doc.data.get("finetune"), parents, pretrains.names)
-    wrong += wrong_parents
-    errors += draft.errors + pretrains.errors + wrong
-    if "finetune" in doc.data and "pretrain" not in doc.data:
+    wrong += [] if draft.is_without_blocks else wrong_parents
+    errors += draft.errors + draft.without_consequences(pretrains.errors + wrong)
+    if "finetune" in doc.data and "pretrain" not in doc.data and not draft.is_without_blocks:
         errors.append((("pretrain",), "is missing; add a line `pretrain: ...`"))
     if head is not None:
         errors += _missing_minutes(head.resources.finetune, trials)
         errors += missing_sizes(head.resources.pretrain, pretrains.recipes)
-        errors += [] if pretrains.errors else wrong_facts(head.facts, pretrains.recipes)
+        if not pretrains.errors and not draft.is_without_blocks:
+            errors += wrong_facts(head.facts, pretrains.recipes)
     if pretrains.recipes and not pretrains.errors:  # else it follows from what is wrong there
         errors += _zeroshot_without_text(pretrains, trials, of_trials)
     encoders = sum(len(encoder_points(recipe)) for recipe in pretrains.recipes)
@@ -167,6 +170,6 @@ def _zeroshot_without_text(
 def _missing_minutes(resources: FinetuneResources, trials: list[Finetune]) -> list[ConfigError]:
     if not isinstance(resources.minutes, Mapping):
         return []
-    missing = {str(trial.shots) for trial in trials if trial.shots} - set(resources.minutes)
+    shots = sorted({str(trial.shots) for trial in trials if trial.shots})
     loc = ("resources", "finetune", "minutes")
-    return [(loc, f"has no value for {s} shots; add `{s}: ...`") for s in sorted(missing)]
+    return [((*loc, *at), why) for at, why in wrong_by_shots(resources.minutes, shots)]

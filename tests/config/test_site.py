@@ -169,9 +169,9 @@ def test_all_mistakes_are_told_in_the_order_of_the_file(tmp_path: Path) -> None:
         load_site(path)
     assert str(caught.value).replace(f"{tmp_path}/", "").splitlines() == [
         "s.yaml:1: stor: unknown key; did you mean 'store'?",
-        "s.yaml:3: sources.a: must be a word, got 3",
+        "s.yaml:3: sources.a: must be a word, got 3; write '3' in quotes",
         's.yaml:4: datasets: must be a mapping, got ["dtd"]',
-        "s.yaml:5: store: must be a word, got 1",
+        "s.yaml:5: store: must be a word, got 1; write '1' in quotes",
     ]
 
 

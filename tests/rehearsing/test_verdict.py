@@ -70,3 +70,17 @@ def test_what_has_not_run_is_incomplete_and_has_not_failed(
     assert "rehearsal incomplete: 4 of 5 stages; launch it again" in told()
     verdicts = [stage["verdict"] for stage in judge(plan, store, study.name).as_json()["stages"]]
     assert verdicts == ["passed", *["incomplete"] * 4]
+
+
+def test_a_run_that_was_given_up_without_an_error_json_has_failed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its node could not start its job, again and again, so that no process was there to write."""
+    study, plan, store = make(tmp_path, ONE_CELL)
+    parent = plan.of("pretrain")[0]
+    verdict = judge(plan, store, study.name, {parent.id: "node failure: job 7 ended"})
+    assert [stage.verdict for stage in verdict.stages] == ["failed", *["incomplete"] * 4]
+    verdict.show(terminal.console())
+    told = capsys.readouterr().out
+    assert f"pre-training: clip: run {parent.id}: node failure: job 7 ended\n" in told
+    assert "rehearsal failed: 1 of 5 stages; incomplete: 4 of 5 stages" in told

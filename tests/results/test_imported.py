@@ -1,6 +1,7 @@
 """Imported results are named, chosen among and scored as the study's own are."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -301,3 +302,15 @@ def test_a_report_is_not_current_after_an_import_or_its_removal(tmp_path: Path) 
     assert not is_report_current(launched)
     os.utime(folder.imported, (900_000_000, 900_000_000))
     assert is_report_current(launched)
+
+
+def test_a_report_is_not_current_where_a_run_has_gone_since(tmp_path: Path) -> None:
+    study, plan, store = fabricated.make(tmp_path)
+    fabricated.record_all(store, plan.runs)
+    folder = store.study(study.name)
+    collect(plan, store, folder.summary, folder)
+    folder.report.touch()
+    launched = LaunchedStudy(study, plan, store, Site(), None)
+    assert is_report_current(launched)
+    shutil.rmtree(store.run(plan.of("finetune")[0].id).path)
+    assert not is_report_current(launched)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hpc_xfer.errors import SlurmError, SubmitLimit
-from hpc_xfer.slurm.limits import submit_limits
+from hpc_xfer.slurm.limits import standing_limits, submit_limits
 from hpc_xfer.slurm.parsing import Queue
 from hpc_xfer.slurm.queue import current_queue, current_user, ended_jobs
 from hpc_xfer.slurm.request import Limits, Request
@@ -23,6 +23,16 @@ def test_limits_are_slurms_or_the_sites_if_those_are_lower(cluster: Cluster) -> 
     assert submit_limits(CPU, now) == Limits(1001, 10000 - 100 - now.everybodys)
     few = CPU.model_copy(update={"max_array": 50, "max_jobs": 7})
     assert submit_limits(few, now) == Limits(50, 7 - now.mine)
+
+
+def test_limits_of_an_empty_queue_are_those_of_slurm_whatever_is_in_it(cluster: Cluster) -> None:
+    assert standing_limits(CPU) == Limits(1001, 10000 - 100)
+    assert standing_limits(CPU.model_copy(update={"max_array": 50})) == Limits(50, 9900)
+
+
+def test_where_slurm_does_not_answer_nobody_knows_its_limits(command: Command) -> None:
+    command("scontrol", "exit 1")
+    assert standing_limits(CPU) is None
 
 
 def test_where_slurm_shows_no_settings_its_defaults_are_assumed(command: Command) -> None:

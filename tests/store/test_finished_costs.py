@@ -62,6 +62,17 @@ def test_a_run_that_went_on_later_or_ran_on_another_device_tells_nothing(tmp_pat
     assert list(measured(plan, store).values()) == [7.0]
 
 
+def test_runs_on_another_card_tell_nothing_where_a_card_is_asked_about(tmp_path: Path) -> None:
+    plan, store = estimated(tmp_path)
+    first, second = plan.of("finetune")[:2]
+    took(store, first, 5, gpu="NVIDIA A100-SXM4-80GB")
+    took(store, second, 9, gpu="Tesla V100-SXM2-32GB")
+    for card, seconds in (("A100-40", [5.0]), ("H100,V100-16", [9.0]), ("H100", []), (None, [7.0])):
+        costs = with_finished_costs(plan, store, card).costs
+        assert costs is not None and list(costs.measured.values()) == seconds
+        assert costs.left_out_runs == (0 if card is None else 2 - len(seconds))
+
+
 def test_minutes_of_the_grid_are_believed_more_than_records(tmp_path: Path) -> None:
     text = GRID + "resources: {finetune: {minutes: 3}}\n"
     study, _, store = make(tmp_path, text)

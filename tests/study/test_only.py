@@ -54,6 +54,15 @@ def test_values_are_written_as_in_a_grid(plan: Plan, only: str, column: str, val
     assert values(plan, only, column) == {value}
 
 
+def test_the_sources_of_a_mixture_are_named_in_any_order() -> None:
+    mixed = GRID.replace("source: laion", "source: {laion: 30%, yfcc: 70%}")
+    plan = make_plan(load_study(Path("grid.yaml"), mixed))
+    chosen = selected(plan, ["source=laion 30%+yfcc 70%"])
+    assert chosen and selected(plan, ["source=yfcc 70% + laion 30%"]) == chosen
+    with pytest.raises(StudyError, match=r"it is a part of 'laion 30%[+]yfcc 70%'"):
+        selected(plan, ["source=laion"])
+
+
 def test_a_second_only_adds_runs(plan: Plan) -> None:
     one, two = selected(plan, ["dataset=pets"]), selected(plan, ["dataset=dtd"])
     assert selected(plan, ["dataset=pets", "dataset=dtd"]) == one | two
@@ -83,6 +92,18 @@ def test_a_part_has_what_its_runs_start_from(plan: Plan) -> None:
         ("shots=20", "no run has shots '20'; its values are: 1, 5, full"),
         ("method=clip,source=yfcc", "no run meets all conditions; leave one out"),
         ("clip", "must be COLUMN=VALUE, such as method=clip,shots=1|5"),
+        ("shots=1,5", "no run has shots '1,5'; for several, write shots=1|5"),
+        ("shots=[1, full]", "no run has shots '[1, full]'; for several, write shots=1|full"),
+        (
+            "method=clip source=laion",
+            "no run has method 'clip source=laion'; write a comma between conditions, before "
+            "source=",
+        ),
+        ("batch=512", "no run has a column 'batch'; did you mean 'pretrain_batch'?"),
+        (
+            "run=fff",
+            "no run has run 'fff'; write 4 or more characters of an id; `status --json` lists them",
+        ),
         ("run=ffffffffffff", "no run has run 'ffffffffffff'; `status --json` lists them"),
     ],
 )

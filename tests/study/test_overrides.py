@@ -155,3 +155,33 @@ def test_a_wrong_change_of_the_file_has_its_line() -> None:
         "a.yaml:13: set.pretrain..x: is not a path of keys; write `pretrain.0.batch: ...`",
         "a.yaml:14: set.name: is the name of the study; write it at the top level",
     ]
+
+
+def test_tuned_values_take_the_place_of_one_value() -> None:
+    one = changed("finetune.0.lr=3")
+    for change in ("finetune.tune.lr=[1e-3, 1e-4]", "finetune.0.tune={lr: [1e-3, 1e-4]}"):
+        assert ids(changed(change, text=one.text)) == ids(changed())
+
+
+def test_one_block_may_be_set_without_a_list() -> None:
+    one = changed("pretrain={method: scratch, arch: RN50, seed: 3}")
+    assert [recipe.method for recipe in one.pretrains] == ["scratch"]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("pretrain.-1.batch=50", "blocks are counted from 0; -1 is none"),
+        ("pretrain[0].batch=50", "is not a path with dots; did you mean 'pretrain.0.batch'?"),
+        ("set.pretrain.0.batch=50", "is the change itself; name the key that it changes"),
+        (
+            "x.y=50",
+            "unknown key; the keys here are: choose, defaults, facts, finetune, name, pretrain, "
+            "protocol, question, resources",
+        ),
+    ],
+)
+def test_a_path_that_is_none_is_refused_with_what_to_write(change: str, told: str) -> None:
+    with pytest.raises(StudyError) as error:
+        changed(change)
+    assert str(error.value) == f"--set {change}: {told}"

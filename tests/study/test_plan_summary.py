@@ -43,7 +43,7 @@ ft: validation few, val_fraction 0.2, precision fp32, weight_decay 0.1, epochs 1
 seed 0, crop scale=[0.08, 1.0] ratio=[0.75, 1.333], flip True, randaugment True, erase 0.25,
 batch_norm train, decay_all False, select validation, lr in {0.0001, 0.001} (chosen over all
 draws), draws 3
-75 runs, 3 done, 72 to do in 48 packs; at most 19.2 GPU-hours, 3.26 GB of disk"""
+75 runs, 3 done, 72 to do in 48 packs; at most 19.2 GPU-hours, 4.49 GB of disk"""
 
 ONE_RELEASED = """
 name: one
@@ -136,6 +136,20 @@ def test_a_setting_that_only_some_runs_have_is_a_column(
     assert [row[1:3] for row in rows][:2] == shown
 
 
+def test_the_cache_is_counted_apart_from_what_a_run_cannot_do_without(tmp_path: Path) -> None:
+    plan = make(tmp_path, GRID)[1]
+    assert plan_summary.cache_bytes(plan) == 0  # nobody counted the images
+    digits, mnist = (ImageCounts(n, n, 10, in_files=False) for n in (900, 5_000))
+    counted = plan.with_costs(RunCosts({"digits": digits, "mnist": mnist}, Speed(1e12)))
+    assert plan_summary.disk_bytes(counted) == plan_summary.disk_bytes(plan)
+    images = 2 * (900 + 5_000)
+    assert (
+        0
+        < plan_summary.cache_bytes(counted)
+        <= images * 1024 * 4 * len(plan.of("pretrain")) + (images * 3 * 224 * 224)
+    )
+
+
 def test_checkpoints_of_a_locked_tower_have_no_moments(tmp_path: Path) -> None:
     grid = """
 name: locked
@@ -146,7 +160,7 @@ pretrain:
     locked = plan_summary.disk_bytes(make(tmp_path, grid.replace("init", "lock: image, init"))[1])
     image, _ = architectures.parameters("RN50") or (0, 0)
     assert free is not None and locked is not None
-    assert free - locked == 2 * 2 * 4 * image  # two checkpoints, two moments, in fp32
+    assert free - locked == 3 * 2 * 4 * image  # three checkpoints, two moments, in fp32
 
 
 def test_pretrainings_that_get_no_trial_are_told_and_not_those_that_only_leaves_out(

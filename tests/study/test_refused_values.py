@@ -63,7 +63,7 @@ resources:
         "a.yaml:21: finetune.shot: unknown key; did you mean 'shots'?",
         "a.yaml:22: finetune.tune.lr: has one value, which leaves no choice; write `lr: 0.001` "
         "instead",
-        "a.yaml:24: resources.pretrain.minutes: must be greater than 0 or a mapping, got 0",
+        "a.yaml:24: resources.pretrain.minutes: must be greater than 0, got 0",
         "a.yaml:24: resources.pretrain.gpu: unknown key; did you mean 'gpus'?",
         "a.yaml:25: resources.finetune.gpus: must be at most 1, got 2",
     ]
@@ -87,7 +87,10 @@ resources:
         ),
         ("epochs", "lr: .inf, epochs", "lr: must be a finite number, got Infinity"),
         ("epochs", "lr: .nan, epochs", "lr: must be a finite number, got NaN"),
-        ("epochs", "lr: '1e-3', epochs", "lr: must be a number, got '1e-3'"),
+        (
+            "epochs", "lr: '1e-3', epochs",
+            "lr: must be a number, got '1e-3'; write 1e-3 without quotes",
+        ),
         ("epochs", "lr: true, epochs", "lr: must be a number, got true"),
         ("epochs", "seed: true, epochs", "seed: must be a whole number, got true"),
         ("epochs", "seed: -1, epochs", "seed: must be at least 0, got -1"),
@@ -97,8 +100,8 @@ resources:
             "precision: must be 'fp32', 'tf32', 'bf16' or 'fp16', got 'x'",
         ),
         ("epochs", "betas: [0.9], epochs", "betas: must be a list of 2, got [0.9]"),
-        ("epochs", "betas: 0.9, epochs", "betas: must be a list, got 0.9; write [0.9]"),
-        ("epochs", "crop: 3, epochs", "crop: must be a mapping, got 3"),
+        ("epochs", "betas: 0.9, epochs", "betas: must be a list of 2, got 0.9"),
+        ("epochs", "crop: 3, epochs", "crop: must be a mapping, got 3; its keys are: ratio, scale"),
         ("epochs", "crop: {scael: 1}, epochs", "crop.scael: unknown key; did you mean 'scale'?"),
         (
             "epochs", "crop: {scale: [1, 0.5]}, epochs",
@@ -138,7 +141,10 @@ def test_a_wrong_value_gets_one_sentence(tmp_path: Path, old: str, new: str, sen
             CLIP.replace("100", "9000"),
             "batch 9000 is larger than samples 8000, which gives zero steps per epoch; lower batch",
         ),
-        (CLIP.replace("8000", "[8000, 8e3]"), "makes the same run twice; remove one"),
+        (
+            CLIP.replace("laion", "[{a: 1, b: 1}, {b: 2, a: 2}]"),
+            "makes the same run twice; remove one",
+        ),
         (
             "{arch: RN50}",
             "is missing its method; add `method: ...`, one of clip, released, scratch, siglip, "
@@ -226,7 +232,7 @@ def test_a_wrong_fine_tuning_gets_one_sentence(tmp_path: Path, text: str, senten
 def test_mistakes_in_a_list_of_blocks_name_the_block(tmp_path: Path) -> None:
     good = "{datasets: [a], shots: [1], lr: 1}"
     assert finetune_refusal(tmp_path, f"\n  - {good}\n  - 3\n  - {good}\n  - {{shots: [1]}}") == [
-        "a.yaml:5: finetune.1: must be a mapping, got 3",
+        "a.yaml:5: finetune.1: must be a mapping, got 3; write {datasets: ..., shots: ...}",
         "a.yaml:6: finetune.2: makes trials that an earlier block makes too; remove them here",
         "a.yaml:7: finetune.3.datasets: is missing; add a line `datasets: ...`",
     ]
@@ -259,7 +265,7 @@ def test_a_product_of_pre_trainings_and_trials_that_is_a_slip_is_refused(tmp_pat
     [
         ("a/b", "'a/b' cannot name a folder; use letters, digits, _, - and ., at most 64"),
         ("..", "'..' cannot name a folder; use letters, digits, _, - and ., at most 64"),
-        ("7", "must be a word, got 7"),
+        ("7", "must be a word, got 7; write '7' in quotes"),
         ("on off", "'on off' cannot name a folder; use letters, digits, _, - and ., at most 64"),
     ],
 )

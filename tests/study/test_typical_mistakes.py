@@ -62,7 +62,10 @@ resources:
             "6: pretrain.0.samples: must be a whole number, got '1M, 2.7M'; for several, write "
             "[1M, 2.7M]",
         ),
-        ("16", "16k,", "7: pretrain.0.epochs: must be a number greater than 0, got '16k,'"),
+        (
+            "16", "16k,",
+            "7: pretrain.0.epochs: must be a number greater than 0, got '16k,'; remove the comma",
+        ),
         (
             "1024", "1024,",
             "8: pretrain.0.batch: must be a whole number, got '1024,'; remove the comma",

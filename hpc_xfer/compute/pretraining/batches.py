@@ -87,11 +87,12 @@ class _Collector:
 
     def __init__(self, batches: TrainBatches, epoch: int, images: Tensor) -> None:
         self.batches, self.epoch, self.images = batches, epoch, images
-        indexes = batches.source.indexes.values()
+        recipe, indexes = batches.recipe, batches.source.indexes.values()
         self.target = [
-            targets.target_reader(batches.recipe, index.classes or ()) for index in indexes
+            targets.target_reader(recipe, name, index.classes or ())
+            for name, index in batches.source.indexes.items()
         ]
-        self.beside_images = targets.fields(batches.recipe)
+        self.beside_images = [targets.fields(recipe, name) for name in batches.source.indexes]
         self.has_several_kinds = any(
             len(set(index.fields).intersection(IMAGE_FIELDS)) > 1 for index in indexes
         )
@@ -102,13 +103,13 @@ class _Collector:
     def add(self, number: int, position: int) -> None:
         """Add a sample of a shard; if broken, the next good one of the shard's subset."""
         source = self.batches.source
-        reader = self.target[source.source_of(number)]
+        which = source.source_of(number)
         tried = 0
         for place, index in self._candidates(number, position):
             shard = source.shard(place)
             try:
-                sample = shard.read(index, self._fields(shard, index))
-                self._take(sample, reader, self._rng(place, index))
+                sample = shard.read(index, self._fields(which, shard, index))
+                self._take(sample, self.target[which], self._rng(place, index))
                 return
             except (DataError, ValueError) as error:
                 self.broken.append(BrokenSample(source.name(place), shard.keys[index], str(error)))
@@ -119,13 +120,13 @@ class _Collector:
             f"{self.broken[-1]}; run `python -m hpc_xfer.shards check {shlex.quote(str(folder))}`"
         )
 
-    def _fields(self, shard: Shard, index: int) -> tuple[str, ...]:
+    def _fields(self, source: int, shard: Shard, index: int) -> tuple[str, ...]:
         """The fields to read: of several images of a sample, only the one that is used."""
         images: tuple[str, ...] = IMAGE_FIELDS
         if self.has_several_kinds:
             members = shard.sample_index.members(index)
             images = tuple(name for name in IMAGE_FIELDS if name in members)[:1]
-        return (*images, *self.beside_images)
+        return (*images, *self.beside_images[source])
 
     def _candidates(self, number: int, position: int) -> Iterator[SampleLocation]:
         yield number, position
@@ -177,7 +178,7 @@ class _Collector:
         if recipe.uses_text:
             assert self.batches.tokenize is not None
             batch["tokens"] = self.batches.tokenize(self.targets)
-        elif recipe.targets:
+        elif recipe.learns_labels:
             batch["labels"] = torch.tensor(self.targets)
         return batch
 

@@ -1,6 +1,6 @@
 """Read the target of an image, its caption or class, from the fields of a sample.
 
-target = reader(recipe, index.classes)
+target = target_reader(recipe, "laion", index.classes)
 target(shard.read(i), rng)     # a caption, or a class number under supervised
 """
 
@@ -22,22 +22,23 @@ from hpc_xfer.errors import DataError
 Reader = Callable[[Sample, Generator], Any]
 
 
-def fields(recipe: Trained) -> tuple[str, ...]:
-    """List the fields of a sample that a recipe reads besides the image."""
-    return tuple(dict.fromkeys(target.field for target in recipe.targets))
+def fields(recipe: Trained, source: str) -> tuple[str, ...]:
+    """List the fields of a sample of a source that a recipe reads besides the image."""
+    return tuple(dict.fromkeys(target.field for target in recipe.targets_of(source)))
 
 
-def target_reader(recipe: Trained, classes: Sequence[str]) -> Reader:
-    """Make the function that reads a sample's caption or class number.
+def target_reader(recipe: Trained, source: str, classes: Sequence[str]) -> Reader:
+    """Make the function that reads the caption or class number of a sample of a source.
 
     It raises DataError where the sample is broken.
     """
-    readers = [_reader(target, classes) for target in recipe.targets]
+    targets = recipe.targets_of(source)
+    readers = [_reader(target, classes) for target in targets]
     if not readers:
         return lambda sample, rng: None
     if len(readers) == 1:
         return readers[0]
-    return _Mixed(readers, [target.share for target in recipe.targets])
+    return _Mixed(readers, [target.share for target in targets])
 
 
 def _reader(target: Target, classes: Sequence[str]) -> Reader:

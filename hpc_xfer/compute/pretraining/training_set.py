@@ -92,7 +92,7 @@ def _index(context: RunContext, recipe: Trained, name: str) -> ShardIndex:
     if folder is None:
         raise DataError(f"source {name!r} is not in the site file; add it to `sources`")
     index = ShardIndex.load(Path(folder))
-    if missing := recipe.missing_from(index.fields, index.classes):
+    if missing := recipe.missing_from(name, index.fields, index.classes):
         what = f"has no {missing}, which {recipe.method} needs"
         raise DataError(f"{folder}: {what}; name another source")
     return index

@@ -1,4 +1,4 @@
-"""Read numbers with units: counts (1M), durations (24h), memory (60GB).
+"""Read numbers with units: counts (1M), durations (24h), memory (60GB), shares (30%).
 
 read_count("2.7M")          # 2700000
 read_minutes("1-12:00:00")  # 2160
@@ -15,6 +15,7 @@ from typing import Any
 _NUMBER = r"(\d[\d_]*(?:\.\d+)?|\.\d+)"
 _WITH_UNIT = re.compile(_NUMBER + r" ?([A-Za-z]+)", re.A)
 _SPAN = re.compile(_NUMBER + r" ?([A-Za-z]+)(?: |$|(?=\d))", re.A)
+_PERCENT = re.compile(_NUMBER + r" ?%", re.A)
 _CLOCK = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d\d))?(?::(\d\d))?", re.A)  # days-hours:min:s
 
 _COUNTS = {"k": 10**3, "K": 10**3, "M": 10**6, "B": 10**9}
@@ -147,6 +148,12 @@ def read_gigabytes(value: Any) -> Any:
     if prefix not in _MEGABYTES:
         return value
     return _whole(_decimal(number) * _MEGABYTES[prefix] / 1024)
+
+
+def read_share(value: Any) -> Any:
+    """Return the share of 1 that 30% means; else the value itself."""
+    found = _PERCENT.fullmatch(value) if isinstance(value, str) else None
+    return value if found is None else float(_decimal(found[1]) / 100)
 
 
 def _decimal(number: str) -> Decimal:

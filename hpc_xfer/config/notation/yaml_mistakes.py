@@ -6,6 +6,7 @@ import yaml
 
 _LONGEST = 60  # letters of a line that a sentence repeats
 _INDENT = "align it with the keys that it belongs with, by spaces"
+_SPECIAL_SPACE = re.compile("^[ -]*[\u00a0\u2000-\u200b\u202f\u205f\u3000\ufeff]")
 
 
 def yaml_mistake(error: yaml.MarkedYAMLError, text: str) -> tuple[int, str]:
@@ -17,6 +18,9 @@ def yaml_mistake(error: yaml.MarkedYAMLError, text: str) -> tuple[int, str]:
     problem = error.problem or error.context or ""
     if "\\t" in problem:
         return at + 1, "has a tab, where YAML wants spaces; replace each tab by spaces"
+    for line in (at, at - 1):
+        if 0 <= line < len(lines) and _SPECIAL_SPACE.match(lines[line]):
+            return line + 1, "begins with a special space, as copied text has it; write it again"
     if "undefined alias" in problem:
         return at + 1, f"{problem}; write &NAME before the value that *NAME repeats"
     if found := re.match(r"found character '(.)'", problem):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
+from hpc_xfer.config.schema import closest
 from hpc_xfer.config.shard_files import typed_json
 from hpc_xfer.config.shard_files.typed_json import OddValue
 from hpc_xfer.config.shard_index import ShardIndex
@@ -88,8 +89,8 @@ class SourceColumns:
         values = self.values(name)
         if self.by_name[name].kind != "number":
             raise DataError(
-                f"{self.index.folder}: the column {name!r} does not hold numbers, which above and "
-                "best need; name another column"
+                f"{self.index.folder}: the column {name!r} does not hold numbers, which above, "
+                "below and best need; name another column"
             )
         return values
 
@@ -220,7 +221,10 @@ def missing_columns(index: ShardIndex, names: list[str], there: Mapping[str, Col
     """Say which columns a source lacks, and how to make them beside those that it has."""
     told = ", ".join(map(repr, names))
     which = f"the columns {told}" if len(names) > 1 else f"the column {told}"
-    return f"{index.folder}: has no {which[4:]}; run {columns_command(index, [*there, *names])}"
+    command = columns_command(index, [*there, *names])
+    meant = [each for name in names if (each := closest(name, there))]
+    way = f"did you mean {meant[0]!r}? If not, run" if meant else "run"
+    return f"{index.folder}: has no {which[4:]}; {way} {command}"
 
 
 def text_hash(text: str) -> int:

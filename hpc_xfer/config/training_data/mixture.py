@@ -12,6 +12,9 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
+from hpc_xfer.config.notation.units import read_share
+from hpc_xfer.config.schema import format_value
+
 _MOST_PARTS = 1_000_000  # the sum of whole shares; six digits of a decimal
 
 
@@ -19,20 +22,20 @@ def whole_shares(shares: Mapping[str, Any]) -> dict[str, int]:
     """Turn shares into the smallest whole numbers of the same ratio, sorted by name.
 
     Raises:
-        ValueError: a share is no number above 0, or has too many digits.
+        ValueError: a share is no number above 0, or has too many digits; or percentages do not
+            add up to 100.
     """
-    exact = {}
-    for name in sorted(shares):
-        share = shares[name]
-        if isinstance(share, bool) or not isinstance(share, int | float) or not share > 0:
-            raise ValueError(
-                f"the share of {name!r} must be a number above 0; remove it to use none"
-            )
-        if math.isinf(share):
-            raise ValueError(f"the share of {name!r} must be a finite number, such as 0.5")
-        exact[name] = Fraction(str(share))
-    if not exact:
+    if not shares:
         raise ValueError("names nothing; give shares, such as {laion: 0.5, yfcc: 0.5}")
+    read = {name: read_share(shares[name]) for name in sorted(shares)}
+    exact = {name: _exact(name, share) for name, share in read.items()}
+    if percent := [name for name, share in read.items() if share is not shares[name]]:
+        total = sum(exact.values())
+        if len(percent) < len(read) or total != 1:
+            raise ValueError(
+                "percentages must be given for all, and add up to 100%, not "
+                f"{float(100 * total):g}%"
+            )
     unit = math.lcm(*(each.denominator for each in exact.values()))
     whole = {name: int(each * unit) for name, each in exact.items()}
     common = math.gcd(*whole.values())
@@ -40,6 +43,31 @@ def whole_shares(shares: Mapping[str, Any]) -> dict[str, int]:
     if sum(whole.values()) > _MOST_PARTS:
         raise ValueError("the shares have too many digits; write at most six, such as 0.25")
     return whole
+
+
+def _exact(name: str, share: Any) -> Fraction:
+    """Check a share.
+
+    Raises:
+        ValueError: it is no finite number above 0.
+    """
+    if isinstance(share, list):
+        raise ValueError(
+            f"the share of {name!r} is a list; write a list of mixtures, such as "
+            "[{laion: 1, yfcc: 1}, {laion: 1, yfcc: 3}]"
+        )
+    if share is None:
+        raise ValueError(f"has no share of {name!r}; write one, such as {{{name}: 0.5}}")
+    if isinstance(share, bool) or not isinstance(share, int | float):
+        got = format_value(share)
+        raise ValueError(
+            f"the share of {name!r} must be a number above 0, such as 0.5 or 50%, got {got}"
+        )
+    if not share > 0:
+        raise ValueError(f"the share of {name!r} must be a number above 0; remove it to use none")
+    if math.isinf(share):
+        raise ValueError(f"the share of {name!r} must be a finite number, such as 0.5")
+    return Fraction(str(share))
 
 
 def split(samples: int, shares: Mapping[str, int]) -> tuple[int, ...]:

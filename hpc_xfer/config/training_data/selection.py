@@ -2,22 +2,22 @@
 
     select: {above: {clip_score: 0.3}, distinct: phash}
 
-Applied in this order, whatever the order in the file: keys, above, best, distinct, then classes and
-per_class. `best` counts the samples that `keys` and `above` leave. A sample without a value in a
-column is left out by what asks for it.
+Applied in this order, whatever the order in the file: keys, above, below, best, distinct, then
+classes and per_class. `best` counts the samples that the ones before it leave. A sample without a
+value in a column is left out by what asks for it.
 """
 
 from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from hpc_xfer.config.schema import Name, PositiveInt, StrictModel
+from hpc_xfer.config.notation.units import read_share
+from hpc_xfer.config.schema import Name, Number, PositiveInt, StrictModel
 
 KEY, CLASS = "key", "class"  # columns of the samples themselves, not of their json
-Threshold = Annotated[float, Field()]
-Share = Annotated[float, Field(gt=0, le=1)]
+Share = Annotated[float, BeforeValidator(read_share), Field(gt=0, le=1.0)]
 
 
 class KeyList(StrictModel):
@@ -32,13 +32,14 @@ class SampleSelection(StrictModel):
     """The key `select` of a pre-training."""
 
     keys: KeyList | None = None  # those in a list
-    above: dict[Name, Threshold] | None = None  # value of a column, which is left out itself
+    above: dict[Name, Number] | None = None  # value of a column, which is left out itself
+    below: dict[Name, Number] | None = None  # the same for scores of which the low ones are good
     best: dict[Name, Share] | None = None  # share with the highest values
     distinct: Name | None = None  # the first of each value of a column
     classes: PositiveInt | None = None  # so many, drawn by the seed of the subset
     per_class: PositiveInt | None = None  # at most so many of each; with classes exactly
 
-    @field_validator("above", "best")
+    @field_validator("above", "below", "best")
     @classmethod
     def _not_empty(cls, columns: dict[str, float] | None) -> dict[str, float] | None:
         """Sort them, so that their order in the file does not make another run."""
@@ -57,7 +58,7 @@ class SampleSelection(StrictModel):
     @property
     def columns(self) -> tuple[str, ...]:
         """Columns that a source must have, sorted."""
-        names = {*(self.above or ()), *(self.best or ())}
+        names = {*(self.above or ()), *(self.below or ()), *(self.best or ())}
         names |= {self.keys.column} if self.keys is not None else set()
         names |= {self.distinct} if self.distinct is not None else set()
         names |= {CLASS} if self.per_class is not None else set()
@@ -72,6 +73,7 @@ class SampleSelection(StrictModel):
             by = "" if self.keys.column == KEY else f" by {self.keys.column}"
             parts.append(f"keys {name}{by}")
         parts += [f"above {_number(x)} {name}" for name, x in (self.above or {}).items()]
+        parts += [f"below {_number(x)} {name}" for name, x in (self.below or {}).items()]
         parts += [f"best {_percent(x)} {name}" for name, x in (self.best or {}).items()]
         if self.distinct is not None:
             parts.append(f"distinct {self.distinct}")

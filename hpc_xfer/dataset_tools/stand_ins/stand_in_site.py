@@ -3,15 +3,21 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import yaml
 
+from hpc_xfer.config.recipes import Architecture
+from hpc_xfer.config.released.released_entry import ReleasedEntry
 from hpc_xfer.config.training_data.source_needs import SourceNeeds
 from hpc_xfer.dataset_tools.stand_ins.packaged import WRITERS, site_entry
 from hpc_xfer.dataset_tools.stand_ins.shards import write_source
+from hpc_xfer.dataset_tools.stand_ins.weights import write_weights
 from hpc_xfer.errors import StudyError
 from hpc_xfer.system import atomic_files
 
+# A tiny architecture, and the entry of the user's site file for the weights that it replaces.
+StandInFor = tuple[Architecture, ReleasedEntry | None]
 _CLASSES = ("badger", "fox", "raven")  # of a stand-in for a data set of the user's own
 _IMAGES = {"train": 30, "test": 4}  # per class
 
@@ -20,29 +26,40 @@ def make_stand_ins(
     folder: Path,
     sources: Mapping[str, SourceNeeds],
     datasets: Iterable[str],
+    weights: Mapping[str, StandInFor],
     site_file: Path | None,
 ) -> Path:
     """Write the stand-ins into a folder, and return their site file.
 
     Args:
+        weights: by the name under `released`.
         site_file: of the user; its `slurm` is copied as it is written, variables included.
 
     Raises:
-        StudyError: a data set has no stand-in.
+        StudyError: a data set or a selection has no stand-in.
         StoreError: the folder cannot be written.
     """
     atomic_files.make_folder(folder)
-    content: dict[str, Any] = {"sources": {}, "datasets": {}}
+    content: dict[str, Any] = {"sources": {}, "datasets": {}, "released": {}}
     for name, needs in sources.items():
-        write_source(folder / "sources" / name, needs)
-        content["sources"][name] = str(folder / "sources" / name)
+        place = _folder(folder / "sources", name)
+        write_source(place, needs)
+        content["sources"][name] = str(place)
     for name in datasets:
-        entry = _dataset(name, folder / "datasets" / name)
+        entry = _dataset(name, _folder(folder / "datasets", name))
         content["datasets"].update({} if entry is None else {name: entry})
+    for name, (arch, entry) in weights.items():
+        content["released"][name] = write_weights(_folder(folder / "released", name), arch, entry)
     content |= _kept(site_file)
     path = folder / "site.yaml"
     atomic_files.write_text(path, yaml.safe_dump(content, sort_keys=False))
     return path
+
+
+def _folder(parent: Path, name: str) -> Path:
+    """Return a folder for a name of the grid, which may look like a path."""
+    plain = quote(name, safe=" ")
+    return parent / (f"%2E{plain[1:]}" if plain.startswith(".") else plain)
 
 
 def _dataset(name: str, root: Path) -> Any:

@@ -80,11 +80,14 @@ def _limits(launched: LaunchedStudy) -> Iterator[CheckResult]:
 def _disk(launched: LaunchedStudy) -> CheckResult:
     launched.store.open(launched.study.name)
     take_snapshot(launched.store)
-    need = plan_summary.disk_bytes(launched.plan.without(launched.store.done(launched.plan)))
+    todo = launched.plan.without(launched.store.done(launched.plan))
+    need, cache = plan_summary.disk_bytes(todo), plan_summary.cache_bytes(todo)
     free = shutil.disk_usage(launched.store.root).free
     found = f"{terminal.size(free)} free"
     if need is not None:
         found += f", {terminal.size(need)} needed"
+    if need is not None and free < need + cache:  # runs go on without one that does not fit
+        found += f" beside {terminal.size(cache)} of cache, without which runs take longer"
     well = need is None or free > need
     return CheckResult("disk of the store", well, found, "free space, or choose another --store")
 

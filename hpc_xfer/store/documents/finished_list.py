@@ -4,7 +4,6 @@ from pydantic_core import core_schema
 
 from hpc_xfer.store.documents.document import (
     COUNT,
-    FLAG,
     MB,
     NAME,
     DocumentKind,
@@ -15,9 +14,9 @@ from hpc_xfer.store.documents.document import (
     text,
 )
 
-# Of a run: identity of its folder, seconds that it took, its attempt, whether it had a GPU.
+# Of a run: identity of its folder, seconds that it took, its attempt, the GPU that it had.
 _RUN = core_schema.tuple_schema(
-    [text(64, r"^[0-9a-f.]+$"), or_none(real(0, 1e12)), or_none(COUNT), FLAG]
+    [text(64, r"^[0-9a-f.]+$"), or_none(real(0, 1e12)), or_none(COUNT), or_none(text(64))]
 )
 _RUNS = by_name(NAME, _RUN)
 FINISHED = DocumentKind(

@@ -11,6 +11,7 @@ from hpc_xfer.store.documents.document import (
     PATH,
     DocumentKind,
     by_name,
+    or_none,
     otherwise,
     real,
     several,
@@ -46,7 +47,7 @@ COSTS = DocumentKind(
                 text(1_000),
                 shape(
                     {
-                        **dict.fromkeys(("train", "test", "classes", "templates"), _IMAGES),
+                        **dict.fromkeys(("train", "test", "classes", "templates", "val"), _IMAGES),
                         "in_files": FLAG,
                     },
                     needed=("train", "test", "classes"),
@@ -59,6 +60,7 @@ COSTS = DocumentKind(
                     "has_gpu": FLAG,
                     "loaders": whole(0, 10**6),
                     "kept_bytes": whole(0, 2**53),
+                    "solver_flops": or_none(real(_LEAST, _MOST)),
                 },
                 needed=("flops",),
             ),

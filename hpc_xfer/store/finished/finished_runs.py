@@ -38,6 +38,7 @@ from hpc_xfer.system.permissions import other_writer
 _KINDS: tuple[RunKind, ...] = ("pretrain", "finetune")
 # A folder may change twice within one tick of the file server's clock: 1 s on some (ext3, NFS 2).
 _SETTLED_SECONDS = 2.0
+_LONGEST_NAME = 64  # of a GPU
 ReadResult = Callable[[str, RunKind], dict[str, Any] | None]
 
 
@@ -47,7 +48,7 @@ class FinishedRun(NamedTuple):
     identity: str  # of the folder from which it was read, and of the record
     seconds: float | None
     attempt: int | None
-    on_gpu: bool
+    gpu: str | None  # its name; None: it ran on CPUs
 
 
 @dataclass
@@ -161,7 +162,8 @@ def _from_record(identity: str, content: Mapping[str, Any]) -> FinishedRun:
     seconds = content.get("timing", {}).get("seconds")
     provenance = content.get("provenance", {})
     attempt = provenance.get("attempt", 1) if provenance else None
-    return FinishedRun(identity, seconds, attempt, bool(provenance.get("gpu")))
+    gpu = provenance.get("gpu")
+    return FinishedRun(identity, seconds, attempt, str(gpu)[:_LONGEST_NAME] if gpu else None)
 
 
 def _changed_ns(made: FinishedRun) -> int:

@@ -9,6 +9,7 @@ from hpc_xfer.study.costs.study_cost import StudyCost, study_cost
 from hpc_xfer.study.plan import Plan
 from hpc_xfer.study.schedule.finishing_times import FinishingTime
 from hpc_xfer.system import terminal
+from hpc_xfer.system.terminal import counted
 
 if TYPE_CHECKING:  # takes 40 ms, which --help and --json need not
     from rich.console import RenderableType
@@ -26,7 +27,8 @@ def as_json(cost: StudyCost, times: Sequence[FinishingTime]) -> dict[str, Any]:
         "unit": cost.unit,
         "gpu_hours": cost.gpu_hours.as_json(),
         "disk_bytes": cost.disk.as_json(),
-        "peak_disk_bytes": cost.peak_disk().as_json(),
+        "peak_disk_bytes": cost.peak_disk(_gpus(cost, times)).as_json(),
+        "cache_bytes": cost.cache.as_json(),
         "files": cost.files.as_json(),
         "rests_on": cost.rests_on,
         "stages": [_stage_json(stage) for stage in cost.stages],
@@ -71,7 +73,10 @@ def render(
 
     from hpc_xfer.system.screen.plain_console import line
 
-    tables = [_stage_table(cost, width >= _WIDE), *([_time_table(times)] if times else [])]
+    tables = [
+        _stage_table(cost, width >= _WIDE),
+        *([_time_table(times, cost.unit)] if times else []),
+    ]
     return Group(*tables, *map(line, [*sentences(cost, times), *notes]))
 
 
@@ -81,19 +86,28 @@ def one_line(todo: Plan) -> str:
     return f"{totals(cost)} (from {cost.rests_on})"
 
 
-def totals(cost: StudyCost) -> str:
+def _gpus(cost: StudyCost, times: Sequence[FinishingTime]) -> int:
+    """The most GPUs that are asked about, else four times those of the largest job."""
+    return max((each.gpus for each in times), default=4 * cost.largest_job)
+
+
+def totals(cost: StudyCost, times: Sequence[FinishingTime] = ()) -> str:
     hours = f"{_numbers(cost.gpu_hours)} {cost.unit}-hours"
     disk = "disk unknown, as the weights of a timm encoder are not counted"
     if cost.disk_is_known:
-        disk = f"{_bytes(cost.disk)} of disk, {_bytes(cost.peak_disk())} at the peak"
-    return f"{cost.runs:,} runs take {hours}; {disk}; {_numbers(cost.files)} files"
+        gpus = _gpus(cost, times)
+        peak = f"{_bytes(cost.peak_disk(gpus))} at the peak on {counted(gpus, cost.unit)}"
+        cache = f" ({_bytes(cost.cache)} of it a cache)" if cost.cache.high else ""
+        disk = f"{_bytes(cost.disk)} of disk{cache}, {peak}"
+    runs = f"{counted(cost.runs, 'run')} take{'s' if cost.runs == 1 else ''}"
+    return f"{runs} {hours}; {disk}; {_numbers(cost.files)} files"
 
 
 def sentences(cost: StudyCost, times: Sequence[FinishingTime]) -> Iterator[str]:
     """Say what it costs, how long it takes, and what the numbers rest on."""
-    yield totals(cost)
+    yield totals(cost, times)
     if times:
-        ends = (f"on {each.gpus:,} {cost.unit}s {duration(each.seconds)}" for each in times)
+        ends = (f"on {counted(each.gpus, cost.unit)} {duration(each.seconds)}" for each in times)
         yield f"from launch to report: {', '.join(ends)}"
     yield f"the numbers rest on: {cost.rests_on}"
     waiting = [stage.name for stage in cost.stages if stage.waits]
@@ -113,30 +127,29 @@ def _stage_table(cost: StudyCost, is_wide: bool) -> "Table":
     several = any(stage.gpus > 1 for stage in cost.stages)
     by_records = any(stage.measured for stage in cost.stages)
     table.add_column("stage", min_width=12)
-    names = ["runs", *(["GPUs"] if several else []), f"{cost.unit}-hours"]
+    names = ["runs", *([f"{cost.unit}s"] if several else []), f"{cost.unit}-hours"]
     names += ["disk", "files"] if is_wide else ["disk to", "files to"]
     for name in [*names, *(["by records"] if by_records else [])]:
         table.add_column(name, justify="right", no_wrap=True)
     for stage in cost.stages:
-        is_relay = stage.kind == "relay"
         disk, files = (
             each if is_wide else exactly(each.high) for each in (stage.disk, stage.files)
         )
         gpus, measured = [str(stage.gpus or "")], [f"{stage.measured or ''}"]
         table.add_row(
-            stage.name, "" if is_relay else f"{stage.runs:,}", *(gpus if several else []),
-            "" if is_relay else _numbers(stage.gpu_hours),
+            stage.name, f"{stage.runs:,}" if stage.has_runs else "", *(gpus if several else []),
+            _numbers(stage.gpu_hours) if stage.has_runs else "",
             _bytes(disk) if stage.disk_is_known else "unknown",
             _numbers(files), *(measured if by_records else []),
         )  # fmt: skip
     return table
 
 
-def _time_table(times: Sequence[FinishingTime]) -> "Table":
+def _time_table(times: Sequence[FinishingTime], unit: str) -> "Table":
     from hpc_xfer.system.screen.titled_table import titled_table
 
-    table = titled_table("time on so many GPUs")
-    for name in ("GPUs", "pre-training done", "all done", "GPUs busy"):
+    table = titled_table(f"time on so many {unit}s")
+    for name in (f"{unit}s", "pre-training done", "all done", f"{unit}s busy"):
         table.add_column(name, justify="right")
     for each in times:
         end = each.seconds_of("pretrain")

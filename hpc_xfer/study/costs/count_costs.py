@@ -5,15 +5,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from hpc_xfer.config.finetune_recipes import Finetune
-from hpc_xfer.config.recipes import Pretrain, Trained, arch_name
+from hpc_xfer.config.recipes import Arch, Pretrain, Trained, arch_name
+from hpc_xfer.study.architecture_costs import tower_costs
 from hpc_xfer.study.cost_estimate import RunCosts
-from hpc_xfer.study.costs.disk_use import finetune_disk, pretrain_disk
 from hpc_xfer.study.costs.finetune_time import FinetuneTimes
+from hpc_xfer.study.costs.host_pace import FINETUNE_START, PRETRAIN_START, start_of
 from hpc_xfer.study.costs.pretrain_time import pretrain_seconds, waits_for_loading
 from hpc_xfer.study.costs.ranges import NOTHING, Range
 from hpc_xfer.study.costs.stages import ArrayCost, MeasuredRates, PretrainKind, Stage
-from hpc_xfer.study.costs.start_times import FINETUNE_START, PRETRAIN_START, start_of
 from hpc_xfer.study.costs.training_speed import TrainingSpeed
+from hpc_xfer.study.disk.cache_use import CacheUse
+from hpc_xfer.study.disk.disk_use import finetune_disk, pretrain_disk, pretrain_files
 from hpc_xfer.study.job_arrays import cut_into_arrays
 from hpc_xfer.study.plan import Pack, Plan, parent_recipe
 from hpc_xfer.system.terminal import counted
@@ -32,8 +34,10 @@ class CostCounter:
     measured: MeasuredRates
     stages: dict[tuple[str, ...], Stage] = field(default_factory=dict)
     arrays: list[ArrayCost] = field(default_factory=list)
+    cache: CacheUse = field(default_factory=CacheUse)
     finished: Counter[str] = field(default_factory=Counter)  # runs that tell times, by kind
     assumed_sets: dict[str, None] = field(default_factory=dict)
+    assumed_archs: dict[str, None] = field(default_factory=dict)
 
     def add(self, number: int, plan: Plan, costs: RunCosts) -> None:
         """Add the runs of a plan.
@@ -46,9 +50,15 @@ class CostCounter:
             seconds = tuple(part.pack_seconds(pack) for pack in array.packs)
             self.arrays.append(ArrayCost(array, seconds, start_of(array.kind), number))
         part.add_trials()
+        self.cache.add(plan, costs)
         self.finished["fine-tuning"] += costs.measured_runs
         names = (str(run.spec["dataset"]) for run in plan.of("finetune"))
         self.assumed_sets |= dict.fromkeys(costs.uncounted(names))
+
+    def note_assumed(self, arch: Arch) -> None:
+        """Note an architecture whose FLOPs are those of a tower of middle size."""
+        if not tower_costs(arch).is_known:
+            self.assumed_archs[arch_name(arch)] = None
 
     def stage(self, key: tuple[str, ...], kind: str) -> Stage:
         if key not in self.stages:
@@ -58,12 +68,15 @@ class CostCounter:
     def rests_on(self) -> str:
         """Say in words what the numbers rest on."""
         told = [self.speed.rests_on]
-        used = {stage.name for stage in self.stages.values() if stage.measured}
+        used = any(s.measured for s in self.stages.values() if s.kind == "pretrain")
         pretrainings = sum(self.measured.runs.values()) if used else 0
         runs = Counter({"pre-training": pretrainings}) + self.finished
         told += [counted(n, f"finished {what}") for what, n in runs.items() if n]
         if self.assumed_sets:
             told.append(f"the size of {', '.join(self.assumed_sets)} is assumed")
+        if self.assumed_archs:
+            told.append(f"the FLOPs of {', '.join(self.assumed_archs)} are assumed, as no file of "
+                        "open_clip tells them; the first finished runs do")  # fmt: skip
         return "; ".join(told)
 
 
@@ -106,12 +119,13 @@ class _PlanCosts:
         stage.runs += 1
         stage.gpus = pack.gpus
         stage.gpu_hours += (seconds + PRETRAIN_START).scaled(pack.gpus / 3600)
+        stage.files += pretrain_files(recipe)
+        self.counter.note_assumed(recipe.arch)
         disk = pretrain_disk(recipe)
         if disk is None:
             stage.disk_is_known = False
             return seconds
         stage.disk += disk.final
-        stage.files += disk.files
         stage.checkpoints = max(stage.checkpoints, disk.while_running)
         return seconds
 
@@ -120,7 +134,8 @@ class _PlanCosts:
         loaders = self.times.costs.pretrain_loaders(resources)
         measured = self.counter.measured.rates.get(pretrain_kind(recipe))
         stage.measured += measured is not None
-        stage.waits |= measured is None and waits_for_loading(recipe, speed, loaders)
+        has_gpu = self.times.costs.speed.has_gpu
+        stage.waits |= has_gpu and measured is None and waits_for_loading(recipe, speed, loaders)
         recomputes = resources.activation_checkpointing
         return pretrain_seconds(recipe, resources.gpus, speed, loaders, recomputes, measured)
 
@@ -157,7 +172,10 @@ class _PlanCosts:
         """Add the fine-tunings that were counted to their stages."""
         for trial in self._trials.values():
             stage, count = trial.stage, trial.count
-            disk = finetune_disk(trial.recipe)
+            resources = self.plan.resources.finetune
+            is_long = trial.own.high > 60 * resources.checkpoint_minutes
+            disk = finetune_disk(trial.recipe, trial.parent, is_long)
+            stage.checkpoints = max(stage.checkpoints, resources.per_gpu * disk.while_running)
             stage.runs += count
             stage.measured += count * trial.measured
             stage.gpu_hours += trial.own.scaled(count / 3600)

@@ -1,4 +1,4 @@
-"""Estimate how long a fine-tuning takes, as a range; plan.py's minutes are its high end twice over.
+"""Estimate how long a fine-tuning takes, as a range; time limits rest on cost_estimate.py alone.
 
 times = FinetuneTimes(costs, speed)
 times.own(recipe, parent), times.shared(recipe, parent)    # seconds
@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.config.recipes import Pretrain
 from hpc_xfer.study.cost_estimate import RunCosts, cost_kind
+from hpc_xfer.study.costs.host_pace import FAST, SLOW
 from hpc_xfer.study.costs.ranges import Range
 from hpc_xfer.study.costs.training_speed import TrainingSpeed
 
@@ -18,7 +19,7 @@ _OF_MEASURED = Range(0.8, 1.25)
 
 @dataclass(frozen=True)
 class FinetuneTimes:
-    """Seconds of fine-tunings between a fast and a slow card."""
+    """Seconds of fine-tunings between a fast card in a fast host and a slow one in a slow host."""
 
     costs: RunCosts
     speed: TrainingSpeed
@@ -44,9 +45,11 @@ class FinetuneTimes:
         return cost_kind(recipe, parent) in self.costs.measured
 
     def _bounds(self, precision: str) -> tuple[RunCosts, RunCosts]:
-        """The costs on a card as fast as the range allows, and as slow."""
+        """The costs where card and host are as fast as their ranges allow, and as slow."""
         if precision not in self._fast:
-            rate, speed = self.speed.of(precision), self.costs.speed
-            self._fast[precision] = replace(self.costs, speed=replace(speed, flops=rate.high))
-            self._slow[precision] = replace(self.costs, speed=replace(speed, flops=rate.low))
+            rate, solver, speed = self.speed.of(precision), self.speed.solver, self.costs.speed
+            fast = replace(speed, flops=rate.high, solver_flops=solver.high)
+            slow = replace(speed, flops=rate.low, solver_flops=solver.low)
+            self._fast[precision] = replace(self.costs, speed=fast, pace=FAST)
+            self._slow[precision] = replace(self.costs, speed=slow, pace=SLOW)
         return self._fast[precision], self._slow[precision]

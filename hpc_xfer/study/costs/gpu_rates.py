@@ -32,6 +32,9 @@ _HOPPER = 0.53
 # fp32 and tf32 against 16 bits on one card: 38% on A100, 31% on V100 (ResNet-50, as above); never
 # above half is assumed for all, as each number has twice the bytes.
 _OF_HALF = 0.5
+# fp64: products with the features of a data set, from small ones to large ones; assumed. The peaks
+# of L40, L40S, A40 and RTX cards are a 64th of fp32 (NVIDIA GA102 and Ada whitepapers).
+_FP64 = Range(0.1, 0.8)
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class GpuCard:
     fp16: float
     tf32: float
     fp32: float
+    fp64: float  # with tensor or matrix cores, where they have it
     half_share: Range
     tf32_share: Range
     sheet: str  # the source of the peaks
@@ -61,6 +65,11 @@ class GpuCard:
         if precision == "fp32" or self.peak(precision) == self.peak("fp32"):
             return _FP32
         return self.tf32_share if precision == "tf32" else self.half_share
+
+    @property
+    def solver(self) -> Range:
+        """FLOP/s that probes reach in float64."""
+        return _FP64.scaled(1e12 * self.fp64)
 
     def training(self, precision: str) -> Range:
         """FLOP/s that training reaches; numbers of 32 bits take twice the memory traffic."""
@@ -83,7 +92,7 @@ def _by_bandwidth(card_bandwidth: float, bf16: float) -> float:
 
 def _card(
     name: str, pattern: str, memory: float, bandwidth: float, peaks: tuple[float, float, float],
-    sheet: str, shares: tuple[Range, Range] | None = None, fp16: float | None = None,
+    fp64: float, sheet: str, shares: tuple[Range, Range] | None = None, fp16: float | None = None,
     least: float | None = None,
 ) -> GpuCard:  # fmt: skip
     """Make a card; without shares they are those of an A100 by memory bandwidth per FLOP.
@@ -101,7 +110,18 @@ def _card(
         source = "assumed: A100's share, by memory bandwidth per FLOP"
         source += " at the high end; low end from NeMo's CLIP" if least else ""
     return GpuCard(
-        name, pattern, memory, bandwidth, bf16, fp16 or bf16, tf32, fp32, *shares, sheet, source
+        name,
+        pattern,
+        memory,
+        bandwidth,
+        bf16,
+        fp16 or bf16,
+        tf32,
+        fp32,
+        fp64,
+        *shares,
+        sheet,
+        source,
     )
 
 
@@ -109,37 +129,44 @@ _A100 = (_A100_HALF, _A100_TF32)
 CARDS: tuple[GpuCard, ...] = (
     # V100 has tensor cores for fp16 alone: bf16 and tf32 run as fp32 does.
     _card(
-        "V100-16", r"v100|volta", 16, 900, (15.7, 15.7, 15.7), "NVIDIA V100 data sheet, 2020",
+        "V100-16", r"v100|volta", 16, 900, (15.7, 15.7, 15.7), 7.8, "NVIDIA V100 data sheet, 2020",
         (_V100_HALF, _FP32), fp16=125,
     ),
     _card(
-        "V100-32", r"v100|volta", 32, 900, (15.7, 15.7, 15.7), "NVIDIA V100 data sheet, 2020",
+        "V100-32", r"v100|volta", 32, 900, (15.7, 15.7, 15.7), 7.8, "NVIDIA V100 data sheet, 2020",
         (_V100_HALF, _FP32), fp16=125,
     ),
     _card(
-        "A100-40", r"a100", 40, 1555, (312, 156, 19.5), "NVIDIA A100 data sheet, 2021", _A100
+        "A100-40", r"a100", 40, 1555, (312, 156, 19.5), 19.5, "NVIDIA A100 data sheet, 2021", _A100
     ),
     _card(
-        "A100-80", r"a100", 80, 2039, (312, 156, 19.5), "NVIDIA A100 data sheet, 2021", _A100
+        "A100-80", r"a100", 80, 2039, (312, 156, 19.5), 19.5, "NVIDIA A100 data sheet, 2021", _A100
     ),
     _card(
-        "H100", r"h100|gh200|hopper", 80, 3350, (989, 494, 67), "NVIDIA H100 data sheet, 2023",
+        "H100", r"h100|gh200|hopper", 80, 3350, (989, 494, 67), 67, "NVIDIA H100 data sheet, 2023",
         least=_HOPPER,
     ),
     _card(
-        "H200", r"h200", 141, 4800, (989, 494, 67), "NVIDIA H200 data sheet, 2024", least=_HOPPER
+        "H200", r"h200", 141, 4800, (989, 494, 67), 67, "NVIDIA H200 data sheet, 2024",
+        least=_HOPPER,
     ),
-    _card("L40S", r"l40s", 48, 864, (362, 183, 91.6), "NVIDIA L40S data sheet, 2023"),
-    _card("A40", r"a40", 48, 696, (149.7, 74.8, 37.4), "NVIDIA A40 data sheet, 2022"),
+    _card("L40", r"l40(?!s)", 48, 864, (181, 90.5, 90.5), 1.41, "NVIDIA L40 data sheet, 2022"),
+    _card("A30", r"a30", 24, 933, (165, 82, 10.3), 10.3, "NVIDIA A30 data sheet, 2022"),
     _card(
-        "RTX 3090", r"3090", 24, 936, (71, 35.6, 35.6), "NVIDIA GA102 whitepaper, 2021"
+        "RTX A6000", r"a6000", 48, 768, (154.8, 77.4, 38.7), 0.605, "NVIDIA GA102 whitepaper, 2021"
+    ),
+    _card("L40S", r"l40s", 48, 864, (362, 183, 91.6), 1.43, "NVIDIA L40S data sheet, 2023"),
+    _card("A40", r"a40", 48, 696, (149.7, 74.8, 37.4), 0.585, "NVIDIA A40 data sheet, 2022"),
+    _card(
+        "RTX 3090", r"3090", 24, 936, (71, 35.6, 35.6), 0.556, "NVIDIA GA102 whitepaper, 2021"
     ),
     _card(
-        "RTX 4090", r"4090", 24, 1008, (165.2, 82.6, 82.6), "NVIDIA Ada whitepaper, 2022"
+        "RTX 4090", r"4090", 24, 1008, (165.2, 82.6, 82.6), 1.29, "NVIDIA Ada whitepaper, 2022"
     ),
     # Slurm and torch see each of its two dies as a GPU; the numbers are those of one die.
     _card(
-        "MI250X", r"mi250", 64, 1638, (191.5, 23.9, 23.9), "AMD Instinct MI250X data sheet, 2021"
+        "MI250X", r"mi250", 64, 1638, (191.5, 23.9, 23.9), 47.9,
+        "AMD Instinct MI250X data sheet, 2021",
     ),
 )  # fmt: skip
 ASSUMED_CARD = next(card for card in CARDS if card.name == "A100-40")

@@ -5,14 +5,14 @@ seconds = pretrain_seconds(recipe, 8, speed, loaders=7) + PRETRAIN_START
 
 from hpc_xfer.config.recipes import ImageText, Trained
 from hpc_xfer.study.architecture_costs import tower_costs
+from hpc_xfer.study.costs.host_pace import DECODE_SECONDS, FAST_DECODE_SECONDS
 from hpc_xfer.study.costs.ranges import Range
 from hpc_xfer.study.costs.training_speed import TrainingSpeed
 
 _PASSES = 3  # forward, and a backward of two
 _RECOMPUTED_PASSES = 4  # activation checkpointing runs the forward pass again
-# Images per second of a loading process: 200 photos of about 500 px, 1,280 JPEGs of 256 to 384 px
-# (both measured with this package, see docs/cost.md). Each view is cropped and distorted anew.
-LOADED = Range(200.0, 1280.0)
+# Images per second of a loading process. Each view is cropped and distorted anew.
+LOADED = Range(1 / DECODE_SECONDS, 1 / FAST_DECODE_SECONDS)
 
 
 def sample_flops(recipe: Trained, recomputes: bool = False) -> float:

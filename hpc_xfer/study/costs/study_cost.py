@@ -10,12 +10,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from hpc_xfer.study.cost_estimate import RunCosts, Speed
-from hpc_xfer.study.costs import disk_use
 from hpc_xfer.study.costs.count_costs import CostCounter
 from hpc_xfer.study.costs.gpu_rates import ASSUMED_CARD
-from hpc_xfer.study.costs.ranges import NOTHING, Range
+from hpc_xfer.study.costs.ranges import NOTHING, Range, exactly
 from hpc_xfer.study.costs.stages import ArrayCost, MeasuredRates, Stage
 from hpc_xfer.study.costs.training_speed import TrainingSpeed, speed_of_card
+from hpc_xfer.study.disk import disk_use
+from hpc_xfer.study.disk.cache_use import CacheUse
 from hpc_xfer.study.plan import Plan
 
 
@@ -26,11 +27,11 @@ class StudyCost:
     stages: tuple[Stage, ...]
     arrays: tuple[ArrayCost, ...]
     rests_on: str
-    plans: tuple[Plan, ...]
+    plans: tuple[Plan, ...]  # whole
 
     @property
     def runs(self) -> int:
-        return sum(stage.runs for stage in self.stages if stage.kind != "relay")
+        return sum(stage.runs for stage in self.stages if stage.has_runs)
 
     @property
     def unit(self) -> str:
@@ -51,19 +52,30 @@ class StudyCost:
         """Bytes that stay."""
         return _sum(stage.disk for stage in self.stages)
 
-    def peak_disk(self, gpus: int | None = None) -> Range:
+    @property
+    def cache(self) -> Range:
+        """Bytes of the cache, which are a part of `disk` and may be deleted between runs."""
+        return _sum(stage.disk for stage in self.stages if stage.kind == "cache")
+
+    @property
+    def largest_job(self) -> int:
+        """The GPUs of the largest job."""
+        return max((stage.gpus for stage in self.stages if stage.has_runs), default=1)
+
+    def peak_disk(self, gpus: int) -> Range:
         """Bytes at the peak: what stays, and the checkpoints of the runs that work at once.
 
         Args:
-            gpus: that the study has; None where all runs may work at once.
+            gpus: that the study has.
         """
-        per_gpu = [
-            stage.checkpoints / stage.gpus
-            for stage in self.stages
-            for _ in range(stage.runs * stage.gpus)
-        ]
-        at_once = sum(sorted(per_gpu, reverse=True)[:gpus])
-        largest = max((stage.checkpoints for stage in self.stages), default=0.0)
+        working = [stage for stage in self.stages if stage.has_runs]
+        working.sort(key=lambda stage: stage.checkpoints / stage.gpus, reverse=True)
+        at_once, free = 0.0, gpus
+        for stage in working:
+            taken = min(free, stage.runs * stage.gpus)
+            at_once += taken * stage.checkpoints / stage.gpus
+            free -= taken
+        largest = max((stage.checkpoints for stage in working), default=0.0)
         return self.disk + Range(min(largest, at_once), at_once)
 
     @property
@@ -75,12 +87,15 @@ def study_cost(
     plans: Sequence[Plan],
     speed: TrainingSpeed | None = None,
     measured: MeasuredRates | None = None,
+    whole: Sequence[Plan] = (),
 ) -> StudyCost:
     """Estimate the union of plans.
 
     Args:
+        plans: of the runs that are still to do.
         speed: of the GPUs; None for what the first plan was made for.
         measured: rates of finished pre-trainings.
+        whole: the same plans with all runs, if some are done or left out.
     """
     costs = next((plan.costs for plan in plans if plan.costs is not None), None) or RunCosts(
         {}, Speed(1e13)
@@ -89,8 +104,18 @@ def study_cost(
     counter = CostCounter(speed, measured or MeasuredRates())
     for number, plan in enumerate(_without_repeats(plans)):
         counter.add(number, plan, plan.costs or costs)
-    stages = [*counter.stages.values(), *_relay_stage(len(plans), counter.arrays)]
-    return StudyCost(tuple(stages), tuple(counter.arrays), counter.rests_on(), tuple(plans))
+    stages = [*counter.stages.values(), *_cache_stage(counter.cache)]
+    stages += _relay_stage(len(plans), counter.arrays)
+    return StudyCost(
+        tuple(stages), tuple(counter.arrays), counter.rests_on(), tuple(whole or plans)
+    )
+
+
+def _cache_stage(cache: CacheUse) -> Iterator[Stage]:
+    """Yield what decoded images and features take, until somebody deletes them."""
+    if cache.files:
+        disk, files = exactly(float(cache.bytes)), exactly(float(cache.files))
+        yield Stage("cache: images, features", "cache", disk=disk, files=files, gpus=0)
 
 
 def _relay_stage(studies: int, arrays: Sequence[ArrayCost]) -> Iterator[Stage]:

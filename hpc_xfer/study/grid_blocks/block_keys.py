@@ -30,6 +30,15 @@ def all_keys(kind: str) -> dict[str, list[str]]:
     return found
 
 
+def keys_elsewhere(kind: str) -> set[str]:
+    """Keys that only blocks of the other kind have, so that they are no misspelt ones here.
+
+    `method` is none of them: in `finetune` it stands for `mode`.
+    """
+    other = "pretrain" if kind == "finetune" else "finetune"
+    return set(all_keys(other)) - set(all_keys(kind)) - {"method"}
+
+
 def keys_of(kind: str, block: Mapping[str, Any], protocol: Protocol) -> set[str] | None:
     """Keys that this block can have; None where its method or its modes are wrong or missing."""
     if kind == "pretrain":

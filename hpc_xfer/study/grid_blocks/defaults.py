@@ -11,9 +11,12 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
+from hpc_xfer.config.finetune_recipes import MODES
+from hpc_xfer.config.notation.way_out import way_out
+from hpc_xfer.config.recipes import METHODS
 from hpc_xfer.config.schema import format_value, nearest
 from hpc_xfer.config.yaml_document import Loc
-from hpc_xfer.study.grid_blocks.block_keys import all_keys, has_own, keys_of
+from hpc_xfer.study.grid_blocks.block_keys import all_keys, has_own, keys_elsewhere, keys_of
 from hpc_xfer.study.grid_blocks.draft import Draft
 
 _FIRST = ("method", "mode", "solver", "tune")  # they decide which other keys a block can have
@@ -27,17 +30,21 @@ def fill_defaults(draft: Draft) -> None:
     defaults = draft.data.pop("defaults")
     if not isinstance(defaults, dict):
         what = f"must be a mapping with pretrain or finetune, got {format_value(defaults)}"
-        draft.refuse(("defaults",), what)
+        draft.refuse(("defaults",), f"{what}{way_out((), defaults)}")
+        draft.may_lack |= set(KINDS)
         return
     draft.correct_keys(defaults, ("defaults",), KINDS)
     for kind, shared in defaults.items():
         loc: Loc = ("defaults", kind)
         if kind not in KINDS:
             draft.refuse(loc, _misplaced(kind))
+            draft.may_lack |= set(KINDS)  # the blocks that it was meant for
         elif not isinstance(shared, dict):
-            draft.refuse(loc, f"must be a mapping, got {format_value(shared)}")
+            what = f"must be a mapping, got {format_value(shared)}"
+            draft.refuse(loc, f"{what}{way_out((), shared)}")
+            draft.may_lack.add(kind)
         else:
-            draft.correct_keys(shared, loc, all_keys(kind))
+            draft.correct_keys(shared, loc, all_keys(kind), keys_elsewhere(kind))
             draft.read_notation(kind, shared, loc)
             for key in sorted(shared, key=lambda key: key not in _FIRST):
                 _fill(draft, kind, key, shared[key])
@@ -57,7 +64,10 @@ def _fill(draft: Draft, kind: str, key: str, value: Any) -> None:
     if is_taken or ("defaults", kind, key) in draft.moved:  # misspelt, which is told already
         return
     known = all_keys(kind)
-    if key not in known:
+    if key in keys_elsewhere(kind):
+        other = KINDS[kind == KINDS[0]]
+        why = f"is a key of {other}; write it there, or remove it"
+    elif key not in known:
         why = f"unknown key; {nearest(key, known, 'the keys here are')}"
     elif not blocks:
         why = f"there is no block under {kind} to take it; remove it"
@@ -75,6 +85,11 @@ def _misplaced(key: str) -> str:
     if of := [kind for kind in KINDS if key in all_keys(kind)]:
         example = f"`defaults: {{{of[0]}: {{{key}: ...}}}}`"
         return f"is a key of {' and '.join(of)}; write {example}"
+    if key == "resources":
+        return "are shared by all blocks anyway; write `resources` at the top level"
+    if key in METHODS or key in MODES:
+        kind = KINDS[key not in METHODS]
+        return f"is no kind of block; write `{kind}`, whose blocks take the keys that they have"
     return f"unknown key; {nearest(key, KINDS, 'the keys here are')}"
 
 

@@ -6,14 +6,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hpc_xfer.config.notation.units import read_count, refuse_thousands
+from hpc_xfer.config.notation.way_out import several_in
 from hpc_xfer.config.protocols import PROTOCOLS, Protocol
-from hpc_xfer.config.schema import ConfigError, closest, several_in
+from hpc_xfer.config.schema import ConfigError, closest, format_value
 from hpc_xfer.config.yaml_document import Document, Loc
 
 _LISTS = {
     "pretrain": ("snapshots",),
     "finetune": ("datasets", "shots", "mode", "neighbors", "parents"),
 }
+_LACKS = ("is missing", "has no learning rate")  # beginnings of errors
 
 
 @dataclass
@@ -26,6 +28,8 @@ class Draft:
     moved: dict[Loc, Loc] = field(default_factory=dict)
     typed: dict[Loc, str] = field(default_factory=dict)
     errors: list[ConfigError] = field(default_factory=list)
+    is_without_blocks: bool = False  # `pretrain` is no list of blocks, which is told
+    may_lack: set[str] = field(default_factory=set)  # kinds whose defaults cannot be read
 
     def __post_init__(self) -> None:
         self.data = copy.deepcopy(self.doc.data)
@@ -51,12 +55,38 @@ class Draft:
         """The file with the values that it means."""
         return replace(self.doc, data=self.data, moved=self.moved, typed=self.typed)
 
+    def without_consequences(self, errors: Iterable[ConfigError]) -> list[ConfigError]:
+        """Leave out keys that a block lacks where its defaults cannot be read, which is told."""
+        return [
+            (loc, why)
+            for loc, why in errors
+            if not (loc[:1] and loc[0] in self.may_lack and why.startswith(_LACKS))
+        ]
+
     def list_single_block(self) -> None:
-        """Read `pretrain: {method: ...}` as a list of one block."""
-        block = self.data.get("pretrain")
-        if isinstance(block, dict) and not all(isinstance(v, dict) for v in block.values()):
-            self.data["pretrain"] = [block]
-            self.moved["pretrain", 0] = ("pretrain",)
+        """Read `pretrain: {method: ...}` as a list of one block; refuse what is no list of blocks.
+
+        Blocks that are listed by their names are refused, and read as they are meant.
+        """
+        if "pretrain" not in self.data:
+            return
+        loc: Loc = ("pretrain",)
+        found = self.data["pretrain"]
+        if found and isinstance(found, dict) and all(isinstance(v, dict) for v in found.values()):
+            first = next(iter(found))
+            way = f"write a list, with each name inside: `- {{name: {first}, method: ...}}`"
+            self.refuse(loc, f"has blocks by their names; {way}")
+            for i, name in enumerate(found):
+                self.moved["pretrain", i] = ("pretrain", name)
+            self.data["pretrain"] = [{**block, "name": name} for name, block in found.items()]
+        elif found and isinstance(found, dict):
+            self.data["pretrain"] = [found]
+            self.moved["pretrain", 0] = loc
+        elif not found or not isinstance(found, list):
+            what = "has no block" if not found else f"is no list of blocks: {format_value(found)}"
+            self.refuse(loc, f"{what}; write some, such as `- {{method: scratch, arch: RN50}}`")
+            del self.data["pretrain"]
+            self.is_without_blocks = True
 
     def correct_keys(
         self,

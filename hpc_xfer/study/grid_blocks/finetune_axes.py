@@ -1,14 +1,15 @@
 """Read the axes of a `finetune` block, and check its settings against its modes."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pydantic import Field
 
 from hpc_xfer.config.finetune_recipes import MODES, SOLVERS, Finetune, Shots, finetune_class
 from hpc_xfer.config.protocols import Protocol
-from hpc_xfer.config.resources import by_shots
+from hpc_xfer.config.recipes import METHODS
+from hpc_xfer.config.resources import by_shots, not_shots
 from hpc_xfer.config.schema import (
     ConfigError,
     PositiveInt,
@@ -17,10 +18,11 @@ from hpc_xfer.config.schema import (
     nearest,
     validate,
 )
-from hpc_xfer.study.grid_blocks.pretrain_grid import too_many
+from hpc_xfer.study.grid_blocks.grid_size import too_many
 
 BY_SHOTS = ("epochs", "batch", "lr", "weight_decay", "warmup_steps", "min_steps")
 _SPANNED = {"dataset", "shots", "draw", "mode", "snapshot", "solver"}
+OF_PRETRAIN = {key for model in METHODS.values() for key in model.model_fields} - {"method"}
 OLDER = {"recalibrate": "batch_norm"}  # keys of version 0.1, read under its protocol
 
 
@@ -41,7 +43,12 @@ def read_axes(
 ) -> tuple[FinetuneAxes | None, dict[str, Any], list[ConfigError]]:
     """Return the axes of a block (None where they are wrong), its settings, and the errors."""
     axes, wrong = validate(
-        FinetuneAxes, {k: v for k, v in block.items() if k in FinetuneAxes.model_fields}
+        FinetuneAxes,
+        {
+            key: value
+            for key, value in block.items()
+            if key in FinetuneAxes.model_fields and (key, value) != ("tune", None)
+        },
     )
     settings = {key: value for key, value in block.items() if key not in FinetuneAxes.model_fields}
     if axes is None or (bad := [*_wrong_modes(axes, protocol)]):
@@ -98,6 +105,8 @@ def _settings_of_no_mode(settings: Mapping[str, Any]) -> Iterator[ConfigError]:
             yield (key,), "follows from the `snapshots` of each pre-training; remove it here"
         elif key in OLDER:
             yield (key,), f"is called {OLDER[key]} now; write `{OLDER[key]}: recalibrate`"
+        elif key not in known and key in OF_PRETRAIN:
+            yield (key,), "is a key of pretrain; write it there, or remove it"
         elif key not in known:
             keys = known.keys() | FinetuneAxes.model_fields.keys()
             yield (key,), f"unknown key; {nearest(key, keys, 'the keys here are')}"
@@ -185,10 +194,17 @@ def _no_learning_rate(
 
 
 def _missing_shots(axes: FinetuneAxes, settings: Mapping[str, Any]) -> Iterator[ConfigError]:
-    """Refuse mappings by shots that lack one of the block's shots."""
+    """Refuse mappings by shots that lack one of the block's shots, or have what is none."""
     given = {"draws": axes.draws, **{key: settings.get(key) for key in BY_SHOTS}}
     for key, value in given.items():
         if isinstance(value, Mapping):
-            for shots in axes.shots:
-                if str(shots) not in value:
-                    yield (key,), f"has no value for {shots} shots; add `{shots}: ...`"
+            yield from (((key, *loc), why) for loc, why in wrong_by_shots(value, axes.shots))
+
+
+def wrong_by_shots(given: Mapping[str, Any], shots: Iterable[Any]) -> Iterator[ConfigError]:
+    """Refuse keys that are no shots, else the lack of some."""
+    odd = not_shots(given)
+    yield from (((key,), "is no number of shots; write one, or full") for key in odd)
+    for one in () if odd else map(str, shots):
+        if one not in given:
+            yield (), f"has no value for {one} shots; add `{one}: ...`"

@@ -36,7 +36,8 @@ def all_trials(blocks: Any, protocol: str = "standard") -> AllTrials:
     for i, block in enumerate(blocks if listed else [blocks]):
         place: Loc = ("finetune", i) if listed else ("finetune",)
         if not isinstance(block, dict):
-            wrong.append((place, f"must be a mapping, got {format_value(block)}"))
+            way = "write {datasets: ..., shots: ...}"
+            wrong.append((place, f"must be a mapping, got {format_value(block)}; {way}"))
             continue
         found, keys, bad = _trials(block, PROTOCOLS[protocol])
         wrong += [((*place, *loc), why) for loc, why in bad]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hpc_xfer.config import architectures
+from hpc_xfer.config.notation.way_out import way_out
 from hpc_xfer.config.recipes import (
     METHODS,
     PARENT,
@@ -34,19 +35,19 @@ from hpc_xfer.config.schema import (
     validate,
 )
 from hpc_xfer.config.yaml_document import Document, Loc
+from hpc_xfer.study.grid_blocks.block_keys import keys_elsewhere
+from hpc_xfer.study.grid_blocks.caption_keys import (
+    caption_errors,
+    settle_captions,
+    sources_in,
+    unused_captions,
+)
 from hpc_xfer.study.grid_blocks.chains import MadeRun, link_runs
+from hpc_xfer.study.grid_blocks.grid_size import too_many
 from hpc_xfer.study.grid_blocks.key_lists import settle_keys
 from hpc_xfer.system import atomic_files
 
-_MOST_RUNS = 200_000  # a larger product is a typing error
 _MOST_BYTES = 1 << 20  # of a JSON model file; the largest of open_clip has 1 kB
-
-
-def too_many(runs: int, loc: Loc) -> list[ConfigError]:
-    """Refuse a grid that is too large to be meant."""
-    if runs <= _MOST_RUNS:
-        return []
-    return [(loc, f"expands to {runs:,} runs; shorten an axis to stay below {_MOST_RUNS:,}")]
 
 
 class PretrainGrid:
@@ -64,9 +65,12 @@ class PretrainGrid:
         self.errors: list[ConfigError] = []
         self.names: dict[str, int] = {}  # of blocks, with their numbers
         blocks = doc.data.get("pretrain")
+        self._sources: set[str] = set()
         for i, block in enumerate(blocks if isinstance(blocks, list) else []):
-            if isinstance(block, dict) and isinstance(name := block.get("name"), str):
-                self.names.setdefault(name, i)
+            if isinstance(block, dict):
+                self._sources |= sources_in(block.get("source"))
+                if isinstance(name := block.get("name"), str):
+                    self.names.setdefault(name, i)
         self._made: list[MadeRun] = []
         self._from: dict[tuple[str, int | None], int] = {}  # recipe, start -> its block
 
@@ -78,11 +82,17 @@ class PretrainGrid:
             self.errors += [(("pretrain", i, *loc), why) for loc, why in wrong]
             return
         model = METHODS[block["method"]]
-        wrong = list(_key_errors(model, block))
+        shared = {
+            key for key in block if self.doc.written_at(("pretrain", i, key))[0] != "pretrain"
+        }
+        wrong = [*_key_errors(model, block), *unused_captions(block, shared, self._sources)]
         self.errors += [(("pretrain", i, *loc), why) for loc, why in wrong]
         if [] in block.values():
             return
         block = {key: value for key, value in block.items() if (key,) not in dict(wrong)}
+        twice = list(_repeated(model, block))
+        self.errors += [(("pretrain", i, *loc), why) for loc, why in twice]
+        wrong += twice
         axes = [list(_axis(model, key, value)) for key, value in block.items()]
         if many := too_many(math.prod(map(len, axes)), ("pretrain", i)):
             self.errors += many
@@ -131,6 +141,7 @@ class PretrainGrid:
             values["ranks"] = self.gpus
         wrong = _settle_samples_seen(model, values) + _settle_arch(self.doc.path, model, values)
         wrong += settle_keys(self.doc.path, values)
+        settle_captions(values)
         if wrong:  # check the other keys too, with valid values here
             values = {**values, **{str(loc[0]): "RN50" for loc, _ in wrong if loc == ("arch",)}}
             if "samples_seen" in model.model_fields:
@@ -138,8 +149,9 @@ class PretrainGrid:
         recipe, more = validate(model, values)
         wrong += more
         if recipe is not None and not wrong:
-            wrong += [*_patch_errors(recipe), *_batchnorm_errors(recipe)]
+            wrong += [*_patch_errors(recipe), *_batchnorm_errors(recipe), *caption_errors(recipe)]
         for loc, sentence in wrong:
+            sentence += _way_to_compare(values, loc, sentence)
             at = chosen[loc[0]][0] + loc[1:] if loc and loc[0] in chosen else loc
             self.errors.append((("pretrain", i, *at), sentence))
         return None if wrong else recipe
@@ -174,6 +186,8 @@ def _key_errors(model: type[StrictModel], block: Mapping[str, Any]) -> Iterator[
             yield (key,), "is resources.pretrain.gpus where batchnorm is per-gpu; leave it out"
         elif key not in keys and (others := _methods_with(key)):
             yield (key,), f"is not a setting of {block['method']}, but of {others}; remove it"
+        elif key not in keys and key in keys_elsewhere("pretrain"):
+            yield (key,), "is a key of finetune; write it there, or remove it"
         elif key not in keys:
             yield (key,), f"unknown key; {nearest(key, keys, 'the keys here are')}"
         elif value == []:
@@ -187,14 +201,40 @@ def _methods_with(key: str) -> str:
 
 def _axis(model: type[StrictModel], key: str, value: Any) -> Iterator[tuple[Loc, Any]]:
     """Yield a key's values with their places: a list is an axis, unless the field is a list."""
-    field = model.model_fields.get(key)
-    takes_list = field is not None and "tuple" in str(field.annotation)
-    is_axis = isinstance(value, list) and (not takes_list or (value and isinstance(value[0], list)))
-    if not is_axis:
+    if not _is_axis(model, key, value):
         yield (key,), value
     else:
         for i, item in enumerate(value):
             yield (key, i), item
+
+
+def _is_axis(model: type[StrictModel], key: str, value: Any) -> bool:
+    field = model.model_fields.get(key)
+    if not isinstance(value, list):
+        return False
+    if key == "crop" and all(map(_is_number, value)):  # as `crop` of finetune is written
+        return False
+    takes_list = field is not None and "tuple" in str(field.annotation)
+    return not takes_list or bool(value and isinstance(value[0], list))
+
+
+def _repeated(model: type[StrictModel], block: Mapping[str, Any]) -> Iterator[ConfigError]:
+    """Refuse an axis that has a value twice."""
+    for key, values in block.items():
+        if _is_axis(model, key, values):
+            again = [i for i, value in enumerate(values) if value in values[:i]]
+            if again:
+                yield (key, again[0]), f"is {format_value(values[again[0]])} once more; keep one"
+
+
+def _way_to_compare(values: Mapping[str, Any], loc: Loc, sentence: str) -> str:
+    """Say how to compare values of a setting inside of a mapping, where a list is no axis."""
+    here: Any = values
+    for part in loc:
+        here = here.get(part) if isinstance(here, dict) else None
+    is_meant = len(loc) > 1 and isinstance(here, list) and sentence.startswith("must be a number")
+    is_meant |= len(loc) > 1 and isinstance(here, list) and "whole number" in sentence
+    return f"; to compare several, make {loc[0]} a list of mappings" if is_meant else ""
 
 
 def _settle_samples_seen(model: type[StrictModel], values: dict[str, Any]) -> list[ConfigError]:
@@ -204,7 +244,8 @@ def _settle_samples_seen(model: type[StrictModel], values: dict[str, Any]) -> li
     if "epochs" not in values:
         sentence = "is missing epochs (or samples_seen); add a line `epochs: ...`"
         return [] if "samples_seen" in values else [((), sentence)]
-    epochs, samples = values.pop("epochs"), values.get("samples")
+    epochs = values.pop("epochs")
+    samples: Any = values.get("samples")
     if "samples_seen" in values:
         return [
             (
@@ -213,9 +254,16 @@ def _settle_samples_seen(model: type[StrictModel], values: dict[str, Any]) -> li
             )
         ]
     if not _is_number(epochs) or not epochs > 0:
-        return [(("epochs",), f"must be a number greater than 0, got {format_value(epochs)}")]
-    values["samples_seen"] = round(epochs * samples) if _is_number(samples) else 1
-    if values["samples_seen"] == 0 and samples:
+        way = way_out(["a number"], epochs) if isinstance(epochs, str) else ""
+        return [(("epochs",), f"must be a number greater than 0, got {format_value(epochs)}{way}")]
+    if not _is_number(samples) or not 0 < samples <= LARGEST_COUNT:  # its own error is told
+        values["samples_seen"] = LARGEST_COUNT
+        return []
+    values["samples_seen"] = round(epochs * samples)
+    if values["samples_seen"] > LARGEST_COUNT:
+        what = f"{epochs:g} epochs of {samples:,} samples are more than {LARGEST_COUNT:,} samples"
+        return [(("epochs",), f"is too large: {what}; lower it")]
+    if values["samples_seen"] == 0:
         what = f"{epochs} epochs of {samples} samples are less than one sample"
         return [(("epochs",), f"is too small: {what}; raise it")]
     return []

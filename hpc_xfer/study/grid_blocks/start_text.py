@@ -3,7 +3,8 @@
 import json
 from typing import Any
 
-from hpc_xfer.config.recipes import Pretrain, Trained, data_names
+from hpc_xfer.config.recipes import Pretrain, Trained
+from hpc_xfer.config.training_data.data_names import data_names
 
 # Told by words of their own; or they decide no weights; or seeds, which share a label.
 _NOT_SETTINGS = {

@@ -8,7 +8,7 @@ from hpc_xfer.config.recipes import Trained
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.config.training_data import columns, key_list
 from hpc_xfer.config.training_data.choose import choose
-from hpc_xfer.config.training_data.selection import SampleSelection
+from hpc_xfer.config.training_data.selection import KEY, SampleSelection
 from hpc_xfer.errors import XferError
 
 _Count = tuple[int, str]  # samples, and what each part of the selection leaves
@@ -24,9 +24,14 @@ def too_few_chosen(recipe: Trained, name: str, index: ShardIndex) -> str | None:
     asked = recipe.samples_by_source[name]
     if asked <= count:
         return None
+    way = "lower samples, or select less"
+    if not count and recipe.select.keys is not None:
+        column = recipe.select.keys.column
+        of = "names of its files without suffix" if column == KEY else f"values of {column!r}"
+        way = f"a list for this source has {of}"
     return (
         f"leaves {count:,} of the {index.samples:,} samples of {name!r} ({told}), and samples asks "
-        f"for {asked:,}; lower samples, or select less"
+        f"for {asked:,}; {way}"
     )
 
 
@@ -63,4 +68,5 @@ def _counted(folder: Path, fingerprint: str, spec: str, path: str, seed: int) ->
         selection = selection.model_copy(update={"keys": keys})
         listed = key_list.hashes(keys)
     left = choose(columns.load(shard_index.parse(folder)), selection, seed, listed)
-    return len(left.samples), left.told
+    told = left.told if listed is None else f"{left.told}; the list has {len(listed):,} keys"
+    return len(left.samples), told

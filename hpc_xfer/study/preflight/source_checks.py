@@ -1,7 +1,6 @@
 """Check that each source has what its methods read: samples, images, captions, labels."""
 
 import math
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeGuard
@@ -10,10 +9,16 @@ from hpc_xfer.config.recipes import Pretrain, Trained
 from hpc_xfer.config.schema import ConfigError, nearest
 from hpc_xfer.config.shard_files import listing
 from hpc_xfer.config.shard_files.oddity import NO_SAMPLE, Oddity, spoiling
-from hpc_xfer.config.shard_index import IMAGE_FIELDS, ShardIndex, index_command, repeated
+from hpc_xfer.config.shard_index import IMAGE_FIELDS, ShardIndex, repeated
 from hpc_xfer.config.site import Site
 from hpc_xfer.config.yaml_document import Loc
 from hpc_xfer.errors import XferError
+from hpc_xfer.study.preflight.caption_checks import (
+    caption_key_errors,
+    keys_instead,
+    label_key_errors,
+    unknown_caption_keys,
+)
 from hpc_xfer.study.preflight.selection_checks import chosen_notes, too_few_chosen
 from hpc_xfer.study.study_file import Study
 
@@ -57,7 +62,7 @@ def source_notes(study: Study, indexes: Mapping[str, ShardIndex]) -> Iterator[st
         yield from dict.fromkeys(
             f"source {name!r}: {note}"
             for each in recipes
-            for note in (*_notes(each, index), *chosen_notes(each, index))
+            for note in (*_notes(each, name, index), *chosen_notes(each, index))
         )
 
 
@@ -65,9 +70,9 @@ def _reads(recipe: Pretrain, name: str) -> TypeGuard[Trained]:
     return isinstance(recipe, Trained) and name in recipe.shares
 
 
-def _notes(recipe: Trained, index: ShardIndex) -> Iterator[str]:
+def _notes(recipe: Trained, name: str, index: ShardIndex) -> Iterator[str]:
     """Yield what the index counted that concerns this recipe."""
-    parts = _parts(recipe)
+    parts = _parts(recipe, name)
     for each in index.oddities:
         told = each.sentence(index.samples, len(index.classes or ()))
         if each.what == NO_SAMPLE:
@@ -77,7 +82,7 @@ def _notes(recipe: Trained, index: ShardIndex) -> Iterator[str]:
             yield told
         elif each.spoils in parts:
             yield f"{told}; training skips them"
-    if unusable := _unusable(recipe, index):
+    if unusable := _unusable(recipe, name, index):
         share = _share_of_reads(unusable, index.samples)
         stops = "; max_broken allows fewer, so that the run may stop"
         yield (
@@ -85,37 +90,38 @@ def _notes(recipe: Trained, index: ShardIndex) -> Iterator[str]:
             f"{recipe.method}, and neighbors take the place of the others"
             f"{stops if share > recipe.max_broken else ''}"
         )
-    yield from _texts_told(recipe, index)
+    yield from _texts_told(recipe, name, index)
 
 
-def _texts_told(recipe: Trained, index: ShardIndex) -> Iterator[str]:
+def _texts_told(recipe: Trained, name: str, index: ShardIndex) -> Iterator[str]:
     """Say how many samples have a caption under each key, if some have none."""
     counts = dict(index.texts)
-    for target in recipe.targets:
+    for target in recipe.targets_of(name):
         keys = target.caption_keys
         if counts and keys and max(counts.get(key, 0) for key in keys) < index.samples:
             told = ", ".join(f"{key!r} in {counts.get(key, 0):,}" for key in keys)
             yield f"the keys of captions have a text: {told} of {index.samples:,} samples"
 
 
-def _parts(recipe: Trained) -> tuple[str, ...]:
+def _parts(recipe: Trained, name: str) -> tuple[str, ...]:
     """Name the parts of a sample that a recipe needs, as oddities name them."""
-    return ("image", *dict.fromkeys(target.part for target in recipe.targets))
+    return ("image", *dict.fromkeys(target.part for target in recipe.targets_of(name)))
 
 
-def _unusable(recipe: Trained, index: ShardIndex) -> int:
+def _unusable(recipe: Trained, name: str, index: ShardIndex) -> int:
     """Count the samples that this recipe has to skip for sure: one may have several faults.
 
     Where captions are mixed, a sample is skipped only when the kind is drawn that it lacks.
     """
     counts: dict[str, float] = {}
-    drawn = sum(target.share for target in recipe.targets)
-    shares = {target.part: target.share / drawn for target in recipe.targets}
-    for each in spoiling(index.oddities, _parts(recipe)):
+    targets = recipe.targets_of(name)
+    drawn = sum(target.share for target in targets)
+    shares = {target.part: target.share / drawn for target in targets}
+    for each in spoiling(index.oddities, _parts(recipe, name)):
         of = shares.get(str(each.spoils), 1.0)
         counts[str(each.spoils)] = counts.get(str(each.spoils), 0) + of * each.count
     texts = dict(index.texts)
-    for target in recipe.targets if texts else ():
+    for target in targets if texts else ():
         if target.caption_keys:
             without = index.samples - sum(texts.get(key, 0) for key in target.caption_keys)
             counts[f"texts {target.caption_keys}"] = without * target.share / drawn
@@ -127,7 +133,11 @@ def _index(name: str, site: Site) -> ShardIndex | str:
     if not site.sources:
         return f"no site file says where source {name!r} lies; name one with --site"
     if name not in site.sources:
+        parts = [part.strip() for part in name.split("+")]
         hint = nearest(name, site.sources, "the site knows")
+        if len(parts) > 1 and site.sources.keys() >= set(parts):
+            hint = f"for a mixture, write {{{', '.join(f'{part}: 1' for part in parts)}}}"
+            return f"the site file has no source {name!r}; {hint}"
         return f"the site file has no source {name!r}; add it to `sources` there; {hint}"
     try:
         return ShardIndex.load(Path(site.sources[name]))
@@ -146,18 +156,22 @@ def _fit(recipe: Trained, name: str, index: ShardIndex) -> Iterator[tuple[str, s
         )
     elif recipe.select is not None and (why := too_few_chosen(recipe, name, index)):
         yield "select", why
-    if why := _missing(recipe, name, index):
+    if wrong_keys := list(caption_key_errors(recipe, name, index)):
+        yield from wrong_keys
+    elif why := _missing(recipe, name, index):
         yield "source", why
     else:
-        yield from _json_keys(recipe, name, index)
+        yield from label_key_errors(recipe, name, index)
 
 
 def _fit_together(
     study: Study, recipe: Trained, known: Mapping[str, ShardIndex | str]
 ) -> Iterator[tuple[str, str]]:
     """Check what does not depend on one source alone."""
-    indexes = [known[name] for name in recipe.shares]
-    classes = {index.classes for index in indexes if isinstance(index, ShardIndex)}
+    found = {name: known[name] for name in recipe.shares}
+    indexes = {name: index for name, index in found.items() if isinstance(index, ShardIndex)}
+    yield from unknown_caption_keys(recipe, indexes)
+    classes = {index.classes for index in indexes.values() if index.classes}  # others are told
     if recipe.learns_labels and len(classes) > 1:
         yield (
             "source",
@@ -178,22 +192,23 @@ def _missing(recipe: Trained, name: str, index: ShardIndex) -> str | None:
         there = f"its fields are {', '.join(index.fields[:_FIELDS_TOLD]) or 'none'}"
         return f"{source} has no images ({', '.join(IMAGE_FIELDS)}): {there}; {way}"
     labels = list(spoiling(index.oddities, ("label",)))
-    by_label = [target for target in recipe.targets if target.is_label]
+    by_label = [target for target in recipe.targets_of(name) if target.is_label]
     if labels and by_label and index.label_key == by_label[0].label_key:
         return _bad_labels(recipe, name, index, labels)
-    if missing := recipe.missing_from(index.fields, index.classes):
+    if missing := recipe.missing_from(name, index.fields, index.classes):
+        way = keys_instead(recipe, name, index) or way
         return f"{source} has no {missing}, which {recipe.method} needs; {way}"
     return _too_few_of_use(recipe, name, index)
 
 
 def _too_few_of_use(recipe: Trained, name: str, index: ShardIndex) -> str | None:
     """Say that any subset of this size has more broken samples than the recipe allows."""
-    total, unusable = index.samples, _unusable(recipe, index)
+    total, unusable = index.samples, _unusable(recipe, name, index)
     samples = recipe.samples_by_source[name]
     broken = min(samples, total) - (total - unusable)  # at least
     if broken <= recipe.max_broken * samples:
         return None
-    faults = spoiling(index.oddities, _parts(recipe))
+    faults = spoiling(index.oddities, _parts(recipe, name))
     worst = max(faults, key=lambda each: each.count, default=None)
     why = "" if worst is None else f" ({worst.what}: the first {worst.first})"
     share = _share_of_reads(unusable, total)
@@ -220,22 +235,3 @@ def _bad_labels(recipe: Trained, name: str, index: ShardIndex, labels: Sequence[
         f"{recipe.method} needs here: {labels[0].what}, the first {labels[0].first}{more}; correct "
         f"them and run {index.command}"
     )
-
-
-def _json_keys(recipe: Trained, name: str, index: ShardIndex) -> Iterator[tuple[str, str]]:
-    """Check the keys that the recipe reads in the json of samples."""
-    for target in recipe.targets:
-        keys = set(target.caption_keys)
-        if keys and index.json_keys and not keys.intersection(index.json_keys):
-            what = f"none of these keys is in the json of {name!r}"
-            if len(recipe.targets) > 1:
-                what = f"the key {target.caption_keys[0]!r} is not in the json of {name!r}"
-            yield "caption", f"{what}; name some of: {', '.join(index.json_keys)}"
-    keys_of_labels = {target.label_key for target in recipe.targets} - {None, index.label_key}
-    for key in keys_of_labels if index.classes else ():
-        yield (
-            "label",
-            f"the index of {name!r} does not take its classes from the json key {key!r}; run "
-            f"{index_command(index.folder, index.pattern)} with --label-key "
-            f"{shlex.quote(str(key))}",
-        )

@@ -34,6 +34,7 @@ def arrays_to_simulate(
     """Make the arrays of a simulation, in the order in which a launch submits them.
 
     Args:
+        plans: whole, with the runs that are done.
         end: takes the end of each range: `lambda seconds: seconds.high`.
         start_minutes: that each time limit has beside the minutes of the plan.
         max_minutes: the site's limit.
@@ -66,13 +67,16 @@ def arrays_to_simulate(
 
 
 class _Lanes:
-    """`max_running` as scheduling/concurrency_limit.py shares it out: arrays in lanes."""
+    """`max_running` as scheduling/concurrency_limit.py shares it out: arrays in lanes.
+
+    The plan is the whole one: lanes are those of all pre-trainings, whatever is done.
+    """
 
     def __init__(self, plan: Plan) -> None:
         self.most = plan.resources.finetune.max_running
         if self.most is None:
             return
-        parents = dict.fromkeys(run.parents[0].id for run in plan.of("finetune"))
+        parents = dict.fromkeys(run.id for run in plan.of("pretrain"))
         self.lanes = min(len(parents), self.most)
         self.by_parent = {run: i % self.lanes for i, run in enumerate(parents)}
         self.last: dict[int, int] = {}

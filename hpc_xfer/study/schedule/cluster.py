@@ -1,7 +1,8 @@
 """The cluster of a simulation: GPUs, limits and latencies."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from hpc_xfer.config.site import Slurm
 from hpc_xfer.study.costs.ranges import NOTHING, Range
 
 _SCHEDULER = Range(0.0, 30.0)  # sched_interval and bf_interval are 30 to 60 s by default
@@ -24,3 +25,29 @@ class SimulatedCluster:
     most_jobs: int | None = None  # elements in the queue at most
     signal_seconds: float = 120.0  # before its time limit a job is told to save
     seed: int = 0
+
+
+def limited_by(cluster: SimulatedCluster, slurm: Slurm) -> SimulatedCluster:
+    """Return the cluster with the limits of the site file, where those are lower."""
+    jobs = [most for most in (cluster.most_jobs, slurm.max_jobs) if most is not None]
+    size = min(cluster.array_size, slurm.max_array or cluster.array_size)
+    return replace(cluster, array_size=size, most_jobs=min(jobs, default=None))
+
+
+def limits_sentence(cluster: SimulatedCluster, slurm: Slurm, is_told: bool) -> str:
+    """Say which limits the simulation keeps, and whose they are.
+
+    Args:
+        is_told: Slurm told those of the cluster.
+    """
+    kept = limited_by(cluster, slurm)
+    jobs = "no limit of jobs in the queue"
+    if kept.most_jobs is not None:
+        jobs = f"{kept.most_jobs:,} jobs in the queue"
+    whose = "asked of Slurm" if is_told else "assumed, as no Slurm answers here"
+    if slurm.max_array is not None or slurm.max_jobs is not None:
+        whose = f"the lower of the site file's and those {whose}"
+    limit = "no time limit of the partition"
+    if slurm.max_minutes is not None:
+        limit = f"at most {slurm.max_minutes:,} minutes for a job"
+    return f"the times rest on arrays of {kept.array_size:,}, {jobs} and {limit} ({whose})"

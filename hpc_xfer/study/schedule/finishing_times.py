@@ -7,7 +7,7 @@ from hpc_xfer.config.site import Slurm
 from hpc_xfer.study.costs.ranges import Range, exactly
 from hpc_xfer.study.costs.study_cost import StudyCost
 from hpc_xfer.study.schedule.array_jobs import arrays_to_simulate
-from hpc_xfer.study.schedule.cluster import SimulatedCluster
+from hpc_xfer.study.schedule.cluster import SimulatedCluster, limited_by
 from hpc_xfer.study.schedule.simulation import simulate
 from hpc_xfer.study.schedule.timeline import Timeline
 
@@ -54,17 +54,15 @@ def finishing_times(
     """Simulate the study on each number of GPUs.
 
     Args:
-        cluster: its latencies, preemption and seed; limits are taken from the site.
+        cluster: its latencies, limits, preemption and seed; lower limits of the site count.
 
     Raises:
         StudyError: as `simulate`.
     """
     relay = _RELAY + _RELAY_PER_RUN.scaled(cost.runs)
-    size = min(cluster.array_size, slurm.max_array or cluster.array_size)
     here = replace(
-        cluster, relay_seconds=relay, array_size=size, most_jobs=slurm.max_jobs,
-        signal_seconds=float(slurm.signal_seconds),
-    )  # fmt: skip
+        limited_by(cluster, slurm), relay_seconds=relay, signal_seconds=float(slurm.signal_seconds)
+    )
     low, high = (
         arrays_to_simulate(cost.arrays, cost.plans, end, max_minutes=slurm.max_minutes)
         for end in (_low, _high)

@@ -17,6 +17,7 @@ class SubmittedPart:
     array: SimulatedArray
     waiting: deque[float]  # seconds of work that are left of each element that does not run
     size: int
+    before: "SubmittedPart | None" = None  # that must end first
     running: int = 0
     ended: int = 0
 
@@ -48,6 +49,7 @@ class SubmissionQueue:
     in_queue: int = 0  # elements
     numbers: int = 0
     parts: list[SubmittedPart] = field(default_factory=list)  # submitted, and not yet eligible
+    last: dict[int, SubmittedPart] = field(default_factory=dict)  # of each array, by its place
 
     def __post_init__(self) -> None:
         self.left = [len(array.seconds) for array in self.arrays]  # elements that have not ended
@@ -75,7 +77,11 @@ class SubmissionQueue:
     def _submit(self, place: int, count: int) -> None:
         array, begin = self.arrays[place], self.submitted[place]
         seconds = array.seconds[begin : begin + count]
-        self.parts.append(SubmittedPart(self.numbers, place, array, deque(seconds), len(seconds)))
+        # Slurm limits each call of sbatch to `at_once`, so launch lets them run one after another.
+        before = self.last.get(place) if array.at_once is not None else None
+        part = SubmittedPart(self.numbers, place, array, deque(seconds), len(seconds), before)
+        self.parts.append(part)
+        self.last[place] = part
         self.numbers += 1
         self.submitted[place] += len(seconds)
         self.unsubmitted -= len(seconds)
@@ -84,14 +90,16 @@ class SubmissionQueue:
 
     def take_eligible(self) -> Iterator[SubmittedPart]:
         """Yield, once each, the parts whose parents have succeeded and whose lane is free."""
-        found = [part for part in self.parts if self._is_eligible(part.array)]
+        found = [part for part in self.parts if self._is_eligible(part)]
         taken = set(map(id, found))
         self.parts = [part for part in self.parts if id(part) not in taken]
         yield from found
 
-    def _is_eligible(self, array: SimulatedArray) -> bool:
+    def _is_eligible(self, part: SubmittedPart) -> bool:
+        array = part.array
         before = [*array.parents, *([] if array.after is None else [array.after])]
-        return not any(self.left[place] for place in before)
+        is_first = part.before is None or part.before.is_over
+        return is_first and not any(self.left[place] for place in before)
 
     def finish_element(self, part: SubmittedPart) -> bool:
         """Note the end of an element; True where a relay starts now."""

@@ -20,6 +20,7 @@ from hpc_xfer.study.plan import Plan, Run
 
 OF_TRIALS = ("dataset", "shots", "mode", "draw")
 _ID = "run"
+_SHORTEST_ID = 4  # characters
 _MOST_TOLD = 12  # values of a column in a message
 
 Conditions = Mapping[str, Sequence[str]]
@@ -87,13 +88,34 @@ class _Table:
     def why_wrong(self, column: str, asked: Sequence[str]) -> str:
         """Say what is wrong with a condition; "" if nothing is."""
         if column not in self.columns:
-            return f"no run has a column {column!r}; {nearest(column, self.columns, 'columns are')}"
+            own = f"pretrain_{column}"
+            hint = nearest(column, self.columns, "columns are")
+            hint = f"did you mean {own!r}?" if own in self.columns else hint
+            return f"no run has a column {column!r}; {hint}"
         known = self.values(column)
         same = _starts if column == _ID else _same
         for value in asked:
             if not any(same(value, each) for each in known):
-                return f"no run has {column} {value!r}; {_hint(column, value, known)}"
+                return f"no run has {column} {value!r}; {self._hint(column, value, known)}"
         return ""
+
+    def _hint(self, column: str, value: str, known: Sequence[Any]) -> str:
+        """Say how to write several values, or which values there are."""
+        if column == _ID:
+            short = len(value) < _SHORTEST_ID
+            least = f"write {_SHORTEST_ID} or more characters of an id; " if short else ""
+            return f"{least}`status --json` lists them"
+        parts = [part for part in re.split(r"[\s,;&\[\]]+", value) if part]
+        if len(parts) > 1 and all(any(_same(part, each) for each in known) for part in parts):
+            return f"for several, write {column}={'|'.join(parts)}"
+        if found := re.search(r"[\s;&]+(\w+)=", value):
+            return f"write a comma between conditions, before {found[1]}="
+        inside = [str(each) for each in known if value in re.split(r" [\d.]+%\+?|\+", str(each))]
+        if inside:
+            return f"it is a part of {' and '.join(map(repr, inside[:_MOST_TOLD]))}"
+        words = [str(each) for each in known]
+        told = nearest(value.replace(",", " "), words[:_MOST_TOLD], "its values are")
+        return told if len(words) <= _MOST_TOLD else f"{told} and {len(words) - _MOST_TOLD} more"
 
     def has(self, run: Run, conditions: Conditions) -> bool:
         return all(
@@ -127,16 +149,8 @@ class _Table:
         return _starts if column == _ID else _same
 
 
-def _hint(column: str, value: str, known: Sequence[Any]) -> str:
-    if column == _ID:
-        return "`status --json` lists them"
-    words = [str(each) for each in known]
-    told = nearest(value, words[:_MOST_TOLD], "its values are")
-    return told if len(words) <= _MOST_TOLD else f"{told} and {len(words) - _MOST_TOLD} more"
-
-
 def _starts(asked: str, run_id: Any) -> bool:
-    return len(asked) >= 4 and str(run_id).startswith(asked)
+    return len(asked) >= _SHORTEST_ID and str(run_id).startswith(asked)
 
 
 def _same(asked: str, value: Any) -> bool:
@@ -145,8 +159,10 @@ def _same(asked: str, value: Any) -> bool:
         return False
     if asked == str(value) or asked.lower() == str(value).lower() in ("true", "false", "none"):
         return True
-    if isinstance(value, str):
-        return asked == "null" and value == "none"
+    if isinstance(value, str):  # the sources of a mixture may be named in any order
+        parts = [part.strip() for part in asked.split("+")]
+        is_same_mixture = len(parts) > 1 and sorted(parts) == sorted(value.split("+"))
+        return is_same_mixture or (asked == "null" and value == "none")
     number = _number(asked)
     return number is not None and not isinstance(value, bool) and number == value
 

@@ -7,31 +7,33 @@ them. What shrinks, and is told: `SHRUNK`. Two runs that would become the same s
 samples, so that none is lost.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from hpc_xfer.config.finetune_recipes import AdamWFinetune, Finetune
-from hpc_xfer.config.recipes import (
-    PARENT,
-    Architecture,
-    Clip,
-    ImageText,
-    Pretrain,
-    Released,
-    SimCLR,
-    Trained,
-    arch_name,
-)
+from hpc_xfer.config.recipes import Pretrain, Released, SimCLR, Trained
+from hpc_xfer.config.training_data.mixture import shares_text
+from hpc_xfer.config.training_data.selection import KeyList
+from hpc_xfer.config.training_data.stand_in_values import MOST_SAMPLES
+from hpc_xfer.errors import StudyError
 from hpc_xfer.study.rehearsal import distinct
+from hpc_xfer.study.stand_ins.stand_in_select import StandInList, StandInSelections
+from hpc_xfer.study.stand_ins.stand_in_weights import NeededWeights, StandInWeights, weights_of
+from hpc_xfer.study.stand_ins.tiny_archs import TinyArchs
+from hpc_xfer.study.study_facts import StudyFacts
 from hpc_xfer.study.study_file import Study
 
 SHRUNK = (
     "data sets and sources are tiny stand-ins in their owners' form",
     "architectures are tiny ones of their kind for images of 32 pixels",
-    "released weights are two steps of CLIP: their files are not read",
-    "init from released weights, lock of such weights, and select are left out",
-    "one seed (two of the first pre-training), two draws, two values of what is tuned",
+    "released weights, by file or tag, are random ones of these in a file of the same kind",
+    "columns and lists of keys of select are made up around its thresholds; small shares of best "
+    "become a quarter or more, classes and images per class become few",
+    "one seed (two of the first pre-training with several), two draws, two values of what is tuned",
+    "one part per batch, and no processes that load data",
 )
 _BATCH = 16  # at least; a multiple of the GPUs
 _FIRST_SIZE, _SIZE_STEP = 64, 8  # samples of the smallest size, and more of each next one
@@ -41,65 +43,101 @@ _TINY_BATCH = 32
 
 def with_stand_ins(study: Study) -> Study:
     """Return the study for stand-ins; its runs have ids of their own."""
-    kept = _with_few_seeds(study.pretrains)
-    batch = -(-_BATCH // study.resources.pretrain.gpus) * study.resources.pretrain.gpus
-    shrinker = _Shrinker(study.pretrains, batch)
-    starts = _kept_starts(study, kept)
+    kept = _kept(study)
+    shrinker = _Shrinker(study)
     trials = dict(_few_trials(study.trials, study.tuned))
-    pretrains = (
-        _started(shrinker.shrunk(study.pretrains[i]), study.pretrains[i], start)
-        for i, start in zip(kept, starts, strict=True)
-    )
     return replace(
         study,
-        pretrains=distinct(pretrains),
+        pretrains=distinct(shrinker.shrunk(study.pretrains[i]) for i in kept),
         blocks=tuple(study.blocks[i] for i in kept),
-        starts=starts,
+        starts=_kept_starts(study, kept),
         trials=tuple(trials.values()),
         trial_blocks=tuple(study.trial_blocks[i] for i in trials),
         resources=study.resources.model_copy(
             update={
-                "pretrain": study.resources.pretrain.model_copy(
-                    update={"probe": None, "workers": 0}
-                ),
+                "pretrain": study.resources.pretrain.model_copy(update={"workers": 0}),
                 "finetune": study.resources.finetune.model_copy(update={"workers": 0}),
             }
         ),
+        facts=_facts(study.facts, shrinker.weights),
         stand_ins=True,
     )
 
 
+def needed_weights(study: Study) -> dict[str, NeededWeights]:
+    """List the files of weights that the stand-ins of a study need, by their names there."""
+    return StandInWeights(study.pretrains).needed(TinyArchs(study.pretrains))
+
+
+def needed_lists(study: Study) -> list[StandInList]:
+    """List the lists of keys that the stand-ins of a study need."""
+    return list(_Shrinker(study).selections.lists.values())
+
+
+def with_lists(study: Study, files: dict[str, Path]) -> Study:
+    """Tell a study on stand-ins where its lists of keys are.
+
+    Args:
+        files: by the digest of their content.
+    """
+    return replace(study, pretrains=tuple(_with_list(each, files) for each in study.pretrains))
+
+
+def _with_list(recipe: Pretrain, files: dict[str, Path]) -> Pretrain:
+    keys = _keys_of(recipe)
+    if keys is None or not isinstance(recipe, Trained) or recipe.select is None:
+        return recipe
+    keys = keys.model_copy(update={"path": str(files[keys.sha256])})
+    return recipe.model_copy(update={"select": recipe.select.model_copy(update={"keys": keys})})
+
+
+def _keys_of(recipe: Pretrain) -> KeyList | None:
+    select = recipe.select if isinstance(recipe, Trained) else None
+    return None if select is None else select.keys
+
+
+def _facts(facts: StudyFacts, weights: StandInWeights) -> StudyFacts:
+    """State what is known of released weights of the stand-ins for them too."""
+    known = {name: each for of, each in facts.weights.items() for name in (of, *weights.names(of))}
+    return facts.model_copy(update={"weights": known})
+
+
 def _kept_starts(study: Study, kept: Sequence[int]) -> tuple[int | None, ...]:
-    """Return what each kept pre-training starts from, where that is kept too."""
+    """Return the place, among those that are kept, of what each pre-training starts from."""
     places = {i: place for place, i in enumerate(kept)}
     starts = (study.starts[i] for i in kept)
-    return tuple(None if start is None else places.get(start) for start in starts)
-
-
-def _started(shrunk: Pretrain, recipe: Pretrain, start: int | None) -> Pretrain:
-    """Let it start from another pre-training, and lock what the study locks."""
-    if start is None:
-        return shrunk
-    locked = {"lock": recipe.lock} if isinstance(recipe, ImageText) else {}
-    return shrunk.model_copy(update={"init": PARENT, **locked})
+    return tuple(None if start is None else places[start] for start in starts)
 
 
 def on_one_process(study: Study) -> Study:
-    """Give each pre-training one process, for a machine without GPUs."""
+    """Give each pre-training one process, for a machine without GPUs.
+
+    Where batch norm is per GPU, the number of processes decides the result, and stays.
+    """
+    if any(isinstance(recipe, Trained) and recipe.ranks for recipe in study.pretrains):
+        return study
     one = study.resources.pretrain.model_copy(update={"gpus": 1})
     return replace(study, resources=study.resources.model_copy(update={"pretrain": one}))
 
 
-def _with_few_seeds(recipes: Sequence[Pretrain]) -> list[int]:
-    """Choose one seed of each pre-training, and two of the first one: their spread is shown."""
-    seeds: dict[str, int] = {}
-    kept = []
-    for i, recipe in enumerate(recipes):
-        family = recipe.model_dump_json(exclude={"seed"})
-        seeds[family] = seeds.get(family, 0) + 1
-        if seeds[family] <= (2 if len(seeds) == 1 else 1):
-            kept.append(i)
-    return kept
+def _kept(study: Study) -> list[int]:
+    """Choose one seed of each pre-training, two of the first with several, and their parents."""
+    families: list[str] = []  # recipes without their seed, and without that of what they start from
+    for recipe, start in zip(study.pretrains, study.starts, strict=True):
+        before = "" if start is None else families[start]
+        families.append(recipe.model_dump_json(exclude={"seed"}) + before)
+    counts = Counter(families)
+    twice = next((each for each in families if counts[each] > 1), None)
+    left = {each: 2 if each == twice else 1 for each in families}
+    kept: set[int] = set()
+    for i, family in enumerate(families):
+        if left[family]:
+            left[family] -= 1
+            kept.add(i)
+    for i in reversed(range(len(families))):  # parents come before their children
+        parent = study.starts[i] if i in kept else None
+        kept |= set() if parent is None else {parent}
+    return sorted(kept)
 
 
 def _few_trials(trials: Sequence[Finetune], tuned: Sequence[str]) -> Iterator[tuple[int, Finetune]]:
@@ -126,43 +164,48 @@ def _tuned(trial: Finetune, tuned: Sequence[str]) -> Iterator[tuple[str, Any]]:
 class _Shrinker:
     """Makes tiny recipes; the sizes keep their order, since smaller ones lie inside larger."""
 
-    def __init__(self, recipes: Sequence[Pretrain], batch: int) -> None:
-        trained = [recipe for recipe in recipes if isinstance(recipe, Trained)]
-        sizes = sorted({recipe.samples for recipe in trained})
-        step = max(_SIZE_STEP, batch)
-        self._samples = {n: max(_FIRST_SIZE, batch) + step * i for i, n in enumerate(sizes)}
-        self._source = trained[0].source if trained else "stand_in"
-        self._batch = batch
+    def __init__(self, study: Study) -> None:
+        gpus = study.resources.pretrain.gpus
+        trained = [recipe for recipe in study.pretrains if isinstance(recipe, Trained)]
+        self._batch = -(-_BATCH // gpus) * gpus
+        first = max(_FIRST_SIZE, self._batch, _for_shares(trained))
+        step = max(_SIZE_STEP, self._batch)
+        sizes = {n: first + step * i for i, n in enumerate(sorted({r.samples for r in trained}))}
+        self._archs = TinyArchs(study.pretrains)
+        self.selections = StandInSelections(trained, sizes, self._batch)
+        self.weights = StandInWeights(study.pretrains)
 
     def shrunk(self, recipe: Pretrain) -> Pretrain:
-        arch = _tiny_arch(arch_name(recipe.arch))
-        if isinstance(recipe, Released):
-            size = min(self._samples.values(), default=_FIRST_SIZE)
-            return Clip(
-                arch=arch, source=self._source, samples=size, samples_seen=2 * self._batch,
-                batch=self._batch, lr=1e-3,
-            )  # fmt: skip
-        changes: dict[str, Any] = {"arch": arch}
+        changes: dict[str, Any] = {"arch": self._archs.of(recipe.arch)}
+        if (name := weights_of(recipe)) is not None:
+            key = "weights" if isinstance(recipe, Released) else "init"
+            changes[key] = self.weights.name(name, recipe.arch)
         if isinstance(recipe, Trained):
+            select, samples = self.selections.of(recipe)
             changes |= {
-                "samples": self._samples[recipe.samples], "samples_seen": 2 * self._batch,
-                "batch": self._batch, "accumulate": None, "init": None, "select": None,
+                "samples": samples, "samples_seen": 2 * self._batch, "select": select,
+                "batch": self._batch, "accumulate": None,
                 "snapshots": None if recipe.snapshots is None else (self._batch,),
             }  # fmt: skip
-        if isinstance(recipe, ImageText):
-            changes["lock"] = None
         if isinstance(recipe, SimCLR):
             changes["projection"] = (32, 32, 16)
         return recipe.model_copy(update=changes)
 
 
-def _tiny_arch(name: str) -> Architecture:
-    """Return a ViT of one layer for a ViT, else a ResNet of four blocks."""
-    vision: dict[str, Any] = {"image_size": 32, "layers": [1, 1, 1, 1], "width": 8,
-                              "head_width": 64}  # fmt: skip
-    if "vit" in name.lower():
-        vision = {"image_size": 32, "layers": 1, "width": 16, "head_width": 8, "patch_size": 16}
-    text = {"context_length": 16, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}
-    return Architecture.model_validate(
-        {"name": f"{name}-stand-in", "embed_dim": 16, "vision_cfg": vision, "text_cfg": text}
-    )
+def _for_shares(recipes: Sequence[Trained]) -> int:
+    """Return the samples of which each source of a mixture gives one.
+
+    Raises:
+        StudyError: a share is too small for a stand-in.
+    """
+    most = 1
+    for shares in (recipe.shares for recipe in recipes):
+        most = max(most, -(-sum(shares.values()) // min(shares.values())))
+        if most > MOST_SAMPLES:
+            name = min(shares, key=lambda each: shares[each])
+            raise StudyError(
+                f"source {name!r}: its share of {shares_text(shares)} gives none of the "
+                f"{MOST_SAMPLES:,} samples of a stand-in; rehearse on real data, without "
+                "--stand-ins"
+            )
+    return most

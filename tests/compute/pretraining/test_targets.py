@@ -85,17 +85,19 @@ CAPTIONS = {
 
 @pytest.mark.parametrize(("content", "text"), CAPTIONS.items(), ids=range(len(CAPTIONS)))
 def test_numbers_and_lists_in_the_json_are_captions(content: bytes, text: str) -> None:
-    caption = targets.target_reader(recipe_of("clip", caption={"keys": ("title", "tags")}), ())
+    caption = targets.target_reader(
+        recipe_of("clip", caption={"keys": ("title", "tags")}), "sans", ()
+    )
     assert caption({"json": content}, np.random.default_rng(0)) == text
 
 
 def test_a_caption_that_begins_with_a_mark_of_windows_is_read_without_it() -> None:
-    read = targets.target_reader(recipe_of("clip"), ())
+    read = targets.target_reader(recipe_of("clip"), "sans", ())
     assert read({"txt": b"\xef\xbb\xbfa cat\r\n"}, np.random.default_rng(0)) == "a cat"
 
 
 def test_labels_with_spaces_and_line_ends_are_numbers() -> None:
-    read = targets.target_reader(recipe_of("supervised"), ["a", "b", "c", "d"])
+    read = targets.target_reader(recipe_of("supervised"), "sans", ["a", "b", "c", "d"])
     values = [read({"cls": data}, np.random.default_rng(0)) for data in (b" 3\n", b"\xef\xbb\xbf2")]
     assert values == [3, 2]
 
@@ -116,7 +118,9 @@ NO_CAPTION = {
 
 @pytest.mark.parametrize(("content", "why"), NO_CAPTION.items(), ids=range(len(NO_CAPTION)))
 def test_a_json_without_a_caption_is_a_broken_sample(content: bytes, why: str) -> None:
-    caption = targets.target_reader(recipe_of("clip", caption={"keys": ("title", "tags")}), ())
+    caption = targets.target_reader(
+        recipe_of("clip", caption={"keys": ("title", "tags")}), "sans", ()
+    )
     with pytest.raises(DataError) as caught:
         caption({"json": content}, np.random.default_rng(0))
     assert str(caught.value).startswith(why)
@@ -126,5 +130,5 @@ def test_half_of_a_character_in_a_json_is_no_end_of_a_run() -> None:
     """Scraped captions are often cut inside of an emoji."""
     recipe = recipe_of("clip", caption={"keys": ("title",)})
     sample = {"json": b'{"title": "cafe \\ud83d"}'}
-    text = targets.target_reader(recipe, ())(sample, np.random.default_rng(0))
+    text = targets.target_reader(recipe, "sans", ())(sample, np.random.default_rng(0))
     assert encoders.tokenizer(tiny.ARCH)([text]).shape == (1, 8)

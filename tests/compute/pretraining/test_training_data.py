@@ -107,6 +107,37 @@ def test_captions_are_mixed_with_sentences_about_the_class(folders: dict[str, Pa
         assert text in (f"level {level}", f"a photo of {level % 100 % 4}.")
 
 
+def test_each_source_of_a_mixture_has_captions_of_its_own(folders: dict[str, Path]) -> None:
+    told: list[str] = []
+    recipe = recipe_of("clip", source=MIXED, caption={"by_source": {"b": {"keys": ("blip",)}}})
+    data = batches(folders, recipe, told)
+    seen = [level for step in range(4) for level in levels(data, step)]
+    assert told == [f"{'level' if level < 100 else 'blip'} {level}" for level in seen]
+
+
+def test_a_source_without_txt_is_trained_beside_one_without_json(
+    tmp_path: Path, folders: dict[str, Path]
+) -> None:
+    """Titles of a labelled source and captions from the web, as a run reads them."""
+    apart = {"a": tmp_path / "a", "b": tmp_path / "b"}
+    for (name, folder), field in zip(apart.items(), ("txt", "json"), strict=True):
+        members = [
+            (f"{i:05d}.{kind}", data)
+            for i in range(16)
+            for kind, data in (
+                ("png", png(i)),
+                ("txt", f"{name} {i}".encode()),
+                ("json", json.dumps({"title": f"{name} {i}"}).encode()),
+            )
+            if kind in ("png", field)
+        ]
+        write_tar(folder / "0.tar", members)
+        index_folder(folder)
+    run = run_of(caption={"by_source": {"b": {"keys": ("title",)}}}, samples_seen=64)
+    metrics = finished(tmp_path / "store", apart, run)["metrics"]
+    assert metrics["samples_seen"] == 64 and metrics["skipped_samples"] == 0
+
+
 def run_of(**changes: Any) -> Any:
     base = {"source": MIXED, "samples": 32, "samples_seen": 128, "batch": 16}
     return tiny.pretraining("clip", **{**base, **changes})

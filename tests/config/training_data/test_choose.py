@@ -61,6 +61,16 @@ def test_a_smaller_share_is_inside_a_larger_one(made: SourceColumns) -> None:
     assert set(small) < set(large)
 
 
+def test_low_scores_are_chosen_below_a_value(made: SourceColumns) -> None:
+    high = left(made, above={"clip_score": 0.3})
+    rest = left(made, below={"clip_score": 0.3})
+    assert rest and not set(high) & set(rest)
+    assert left(made, above={"clip_score": 0.1}, below={"clip_score": 0.3}) == [
+        n for n in left(made, above={"clip_score": 0.1}) if n in rest
+    ]
+    assert SampleSelection(below={"clip_score": 0.3}).text == "below 0.3 clip_score"
+
+
 def test_one_of_each_value_of_a_hash_is_chosen(made: SourceColumns) -> None:
     assert left(made, distinct="phash") == [*range(0, 100, 2)]
 
@@ -144,8 +154,8 @@ def test_what_a_source_lacks_is_told_with_the_command_that_makes_it(made: Source
         )
     )
     assert refusal(made, best={"phash": 0.5}) == (
-        "laion: the column 'phash' does not hold numbers, which above and best need; name another "
-        "column"
+        "laion: the column 'phash' does not hold numbers, which above, below and best need; name "
+        "another column"
     )
     assert refusal(made, classes=9, per_class=1) == (
         "laion: has 5 classes, fewer than 9; lower classes"

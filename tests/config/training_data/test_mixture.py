@@ -58,6 +58,13 @@ def test_one_mixture_is_one_run_however_it_is_written() -> None:
     assert run_id({"laion": 2}) == run_id("laion")
 
 
+def test_shares_may_be_percentages_that_add_up() -> None:
+    assert run_id({"laion": "30%", "yfcc": "70 %"}) == run_id({"laion": 0.3, "yfcc": 0.7})
+    told = "source: percentages must be given for all, and add up to 100%, not"
+    assert refusal(source={"laion": "50%", "yfcc": "30%"}) == f"{told} 80%"
+    assert refusal(source={"laion": "50%", "yfcc": 1}) == f"{told} 150%"
+
+
 def test_a_mixture_tells_its_samples_and_its_name() -> None:
     mixed = recipe(source={"yfcc": 0.3, "laion": 0.7}, samples=1001, batch=10)
     assert mixed.samples_by_source == {"laion": 701, "yfcc": 300}
@@ -68,7 +75,16 @@ def test_a_mixture_tells_its_samples_and_its_name() -> None:
 def test_shares_that_cannot_be_are_refused() -> None:
     no_number = "source: the share of 'a' must be a number above 0; remove it to use none"
     assert refusal(source={"a": 0, "b": 1}) == no_number
-    assert refusal(source={"a": "half", "b": 1}) == no_number
+    assert refusal(source={"a": "half", "b": 1}) == (
+        "source: the share of 'a' must be a number above 0, such as 0.5 or 50%, got 'half'"
+    )
+    assert refusal(source={"a": None, "b": 1}) == (
+        "source: has no share of 'a'; write one, such as {a: 0.5}"
+    )
+    assert refusal(source={"a": [1, 2], "b": 1}) == (
+        "source: the share of 'a' is a list; write a list of mixtures, such as "
+        "[{laion: 1, yfcc: 1}, {laion: 1, yfcc: 3}]"
+    )
     assert refusal(source={}).startswith("source: names nothing; give shares, such as {laion: 0.5")
     assert refusal(source={"a": 0.1234567, "b": 1}).startswith("source: the shares have too many")
     assert refusal(source={"a": 1, "b": 99_999}, samples=1024) == (

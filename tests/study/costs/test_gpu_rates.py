@@ -25,6 +25,11 @@ PAGE = ROOT / "docs/cost.md"
         ("rtx_4090", None, "RTX 4090"),
         ("NVIDIA A40", None, "A40"),
         ("l40s", None, "L40S"),
+        ("NVIDIA L40", None, "L40"),
+        ("a30", None, "A30"),
+        ("NVIDIA RTX A6000", None, "RTX A6000"),
+        ("rtx_a6000", None, "RTX A6000"),
+        (None, 48, "A40"),
         ("mi250x", None, "MI250X"),
         (None, 141, "H200"),
         (None, 80, "A100-80"),  # the slower of two that have so much
@@ -66,6 +71,6 @@ def test_the_page_has_every_rate_with_its_source() -> None:
         share = card.share("bf16")
         assert table[card.name] == [
             f"{card.memory:g}", f"{card.bandwidth:,.0f}", f"{card.bf16:g}", f"{card.fp16:g}",
-            f"{card.tf32:g}", f"{card.fp32:g}", f"{100 * share.low:.0f} to {100 * share.high:.0f}%",
-            card.sheet,
+            f"{card.tf32:g}", f"{card.fp32:g}", f"{card.fp64:g}",
+            f"{100 * share.low:.0f} to {100 * share.high:.0f}%", card.sheet,
         ]  # fmt: skip

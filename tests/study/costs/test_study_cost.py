@@ -10,7 +10,7 @@ from hpc_xfer.config.site import Site, Slurm
 from hpc_xfer.errors import StudyError
 from hpc_xfer.store.finished_costs import finished_rates, make_plan_without_data
 from hpc_xfer.store.store import Store
-from hpc_xfer.study.costs.chosen_card import with_card
+from hpc_xfer.study.costs.chosen_card import choose_cards, with_card
 from hpc_xfer.study.costs.cost_table import duration, one_line
 from hpc_xfer.study.costs.gpu_rates import ASSUMED_CARD
 from hpc_xfer.study.costs.pretrain_time import samples_per_second, waits_for_loading
@@ -19,6 +19,7 @@ from hpc_xfer.study.costs.stages import Stage
 from hpc_xfer.study.costs.study_cost import StudyCost, study_cost
 from hpc_xfer.study.costs.training_speed import TrainingSpeed, speed_of_card, speed_of_site
 from hpc_xfer.study.plan import Plan
+from hpc_xfer.study.schedule.array_jobs import arrays_to_simulate
 from hpc_xfer.study.schedule.cluster import SimulatedCluster
 from hpc_xfer.study.schedule.finishing_times import finishing_times
 from hpc_xfer.study.study_file import load_study
@@ -103,12 +104,13 @@ def test_the_speed_is_that_of_the_site_file_before_that_of_a_card() -> None:
 
 
 def test_a_card_of_the_call_counts_before_the_site_and_an_unknown_one_is_refused() -> None:
-    site, notes = with_card(Site(slurm=Slurm(teraflops=3, cpus_per_gpu=8)), "h100")
+    fast = Site(slurm=Slurm(teraflops=3, cpus_per_gpu=8))
+    site, notes = with_card(fast, choose_cards(fast, "h100"))
     assert (site.slurm.gpu_type, site.slurm.teraflops, notes) == ("h100", None, [])
-    _, notes = with_card(Site(), None)
+    _, notes = with_card(Site(), choose_cards(Site(), None))
     assert notes[0].startswith("an A100-40 is assumed") and len(notes) == 2
     with pytest.raises(StudyError, match="--gpu t4: unknown card; name one of v100-16,"):
-        with_card(Site(), "t4")
+        choose_cards(Site(), "t4")
 
 
 def test_finished_pretrainings_of_a_kind_replace_flops(tmp_path: Path) -> None:
@@ -158,14 +160,56 @@ def test_minutes_may_be_given_by_size(tmp_path: Path) -> None:
 
 
 def test_disk_and_files_stay_where_a_person_expects_them(tmp_path: Path) -> None:
-    """RN50 with its text tower has 102 million weights: two products of 4 bytes each."""
+    """RN50 with its text tower has 102 million weights: two products of 4 bytes each.
+
+    A weight that is trained has 12 bytes in a checkpoint, and three are there while one is written.
+    """
     cost = study_cost([plan(tmp_path)])
     large = stage(cost, "clip RN50 laion 4M x8")
     assert 0.8e9 < large.disk.low < 0.85e9
-    assert cost.peak_disk(4).high - cost.disk.high == pytest.approx(large.checkpoints)
+    assert large.checkpoints == pytest.approx(102.0e6 * 12 * 3, rel=0.001)
+    tuned = stage(cost, "ft full data").checkpoints  # of the image tower; four work at once
+    assert tuned == pytest.approx(38.3e6 * 12 * 3, rel=0.001)
+    assert cost.peak_disk(1).high - cost.disk.high == pytest.approx(tuned)
+    assert cost.peak_disk(4).high - cost.disk.high == pytest.approx(4 * tuned)
+    assert stage(cost, "ft 1 shot").checkpoints == 0  # it is done before the first
     assert stage(cost, "lp 1 shot").files == exactly(6 * 3)
     assert stage(cost, "ft 1 shot").files == exactly(6 * 4)
     assert 24 * 4 < cost.files.low < cost.files.high < 24 * 14 + 1600
+
+
+def test_what_nobody_counts_is_said_and_its_files_are_counted(tmp_path: Path) -> None:
+    timm = GRID.replace("arch: RN50, source", "arch: convnext_base, source")
+    cost = study_cost([plan(tmp_path, timm)])
+    large = stage(cost, "clip convnext_base laion 4M x8")
+    assert not large.disk_is_known and large.files == Range(11, 14)
+    assert "the FLOPs of convnext_base are assumed" in cost.rests_on
+    assert "assumed" not in study_cost([plan(tmp_path)]).rests_on
+
+
+def test_the_cache_holds_decoded_images_and_the_features_of_each_encoder(tmp_path: Path) -> None:
+    """Of pets: 7,349 images of 224 px, and 1,024 numbers for each from each of three encoders."""
+    cost = study_cost([plan(tmp_path), plan(tmp_path, GRID.replace("small", "other"))])
+    cache = stage(cost, "cache: images, features")
+    assert cache.disk == exactly(7_349 * (3 * 224 * 224 + 3 * 4 * 1024))
+    assert cache.files == exactly(4 * (2 + 3 * 2))
+    assert cost.cache == cache.disk and cost.disk.low > cache.disk.low
+
+
+def test_fine_tunings_at_few_shots_keep_the_test_images_alone(tmp_path: Path) -> None:
+    few = GRID.replace("[1, full]", "[1, 5]").replace("[lp, ft]", "[ft]")
+    assert stage(study_cost([plan(tmp_path, few)]), "cache: images, features").disk == exactly(
+        3_669 * 3 * 224 * 224
+    )
+
+
+def test_the_projection_of_simclr_is_in_its_checkpoints_alone(tmp_path: Path) -> None:
+    simclr = GRID.replace("method: clip", "method: simclr")
+    cost = study_cost([plan(tmp_path, simclr)])
+    images, projection = 38_316_896, 1024 * 4096 + 4096 * 4096 + 4096 * 256
+    each = stage(cost, "simclr RN50 laion 4M x8")
+    assert each.checkpoints == 3 * 12 * (images + projection)
+    assert each.disk.low == pytest.approx(8 * images, rel=0.001)
 
 
 def test_more_gpus_end_a_study_earlier_and_its_parents_first(tmp_path: Path) -> None:
@@ -175,6 +219,17 @@ def test_more_gpus_end_a_study_earlier_and_its_parents_first(tmp_path: Path) -> 
     pretraining = few.seconds_of("pretrain")
     assert pretraining is not None and pretraining.high < few.seconds.high
     assert cost.gpu_hours.low < few.gpu_hours.high
+
+
+def test_what_is_done_leaves_the_share_of_a_parent_in_max_running(tmp_path: Path) -> None:
+    """Of three parents with four runs at once the first has two, also when it is the last."""
+    grid = GRID.replace("{gpus: 4}", "{gpus: 4}, finetune: {max_running: 4, target_minutes: 1}")
+    whole = plan(tmp_path, grid)
+    first = whole.of("pretrain")[0].id
+    others = {run.id for run in whole.runs if first not in (run.id, *(p.id for p in run.parents))}
+    cost = study_cost([whole.without({first, *others})], whole=[whole])
+    arrays = arrays_to_simulate(cost.arrays, cost.plans, lambda seconds: seconds.high)
+    assert {array.at_once for array in arrays} == {2}
 
 
 def test_the_sentence_of_a_dry_run(tmp_path: Path) -> None:

@@ -50,6 +50,12 @@ def test_arrays_of_a_lane_run_one_after_another() -> None:
     assert run(array(10), array(10, after=0), gpus=2).finished == 20
 
 
+def test_parts_of_a_limited_array_run_one_after_another() -> None:
+    """Of four elements two fit into one call of sbatch, each of which runs one at a time."""
+    assert run(array(10, 10, 10, 10, at_once=1), array_size=2).finished == 40
+    assert run(array(10, 10, 10, 10), array_size=2).finished == 20
+
+
 def test_a_later_job_goes_first_where_it_delays_no_earlier_one() -> None:
     """The second needs both GPUs, of which one is taken for 100 s at most."""
     long = array(100, stage="long", limit=100)

@@ -5,10 +5,13 @@ from pathlib import Path
 import pytest
 
 from hpc_xfer.config.site import Site, Slurm
-from hpc_xfer.store.finished_costs import make_plan_without_data
+from hpc_xfer.store.finished_costs import finished_times, make_plan_without_data
 from hpc_xfer.store.store import Store
+from hpc_xfer.study.plan import Run
 from hpc_xfer.study.study_file import load_study
 from hpc_xfer.study.summary.given_minutes import given_minutes_notes
+from hpc_xfer.system import atomic_files
+from tests.fabricated import record, trials
 
 GRID = """
 name: minutes
@@ -82,3 +85,50 @@ def test_a_card_that_nobody_names_may_be_the_fastest(tmp_path: Path) -> None:
     [note] = notes(tmp_path, "1h", "auto", Slurm(cpus_per_gpu=8))
     assert " by the estimate for H200 with 8 CPUs; " in note
     assert notes(tmp_path, "1h", "auto", Slurm()) == []  # its CPUs may be any number
+
+
+def finished(folder: Path, run: Run, seconds: float, **metrics: float) -> None:
+    """Leave a run as it is when it was done on an A100 in one go."""
+    store = Store(folder / "store")
+    record(store, run, **metrics)
+    content = atomic_files.read_json(store.run(run.id).record)
+    content["timing"]["seconds"] = seconds
+    content["provenance"]["ranks"] = 8
+    atomic_files.write_json(store.run(run.id).record, content)
+
+
+def notes_with_records(
+    folder: Path, pretrain: str, finetune: str, slurm: Slurm = A100
+) -> list[str]:
+    text = GRID.replace("PRETRAIN", pretrain).replace("FINETUNE", finetune)
+    (folder / "grid.yaml").write_text(text)
+    study, store = load_study(folder / "grid.yaml"), Store(folder / "store")
+    plan = make_plan_without_data(study, Site(slurm=slurm), store)
+    tuned, pretrained = trials(plan, lambda recipe: recipe.mode == "ft"), plan.of("pretrain")[0]
+    for number, run in enumerate(tuned):
+        finished(folder, run, 60 * (100 + number))
+    finished(folder, pretrained, 3600, samples_per_second=8 * 100.0)
+    return list(given_minutes_notes(plan, slurm, finished_times(plan, store)))
+
+
+def test_what_finished_runs_took_counts_before_the_estimate(tmp_path: Path) -> None:
+    """The estimate says less than 50 minutes for all but cifar100 at full data."""
+    pretrain, finetune = notes_with_records(tmp_path, "24h", "50")
+    assert (
+        "gives 50 minutes to ft of RN50 on pets at full data, which took 110 in the median of 3 "
+        "finished runs; too few also for 3 other kinds of run; each of its jobs"
+    ) in finetune
+    # 240 million seen by 8 GPUs at 110 per second at most.
+    assert (
+        "gives 1440 minutes to clip of RN50 on 15,000,000 samples, 240,000,000 seen, which takes "
+        "4,546 or more by the samples per second of 1 finished run of its kind; each"
+    ) in pretrain
+
+
+def test_records_that_fit_silence_the_estimate(tmp_path: Path) -> None:
+    assert len(notes(tmp_path, "auto", "{1: 200, full: 10}")) == 1
+    assert notes_with_records(tmp_path, "auto", "200") == []
+
+
+def test_records_need_no_number_of_cpus(tmp_path: Path) -> None:
+    assert len(notes_with_records(tmp_path, "24h", "50", Slurm())) == 2
