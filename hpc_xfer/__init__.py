@@ -2,6 +2,7 @@
 
 import os
 import sys
+from typing import Any
 
 __version__ = "0.1.0"
 
@@ -28,4 +29,19 @@ def _leave_the_working_folder() -> None:
         sys.path[:] = [each for each in sys.path if each not in ("", here) or here in named]
 
 
+def _say_ctrl_c_in_a_word() -> None:
+    """Show no traceback of our imports where Ctrl-C comes before a command has begun."""
+    shown = sys.excepthook
+
+    def show(kind: Any, error: Any, trace: Any) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            sys.stderr.write("interrupted\n")
+        else:
+            shown(kind, error, trace)
+
+    sys.excepthook = show
+
+
 _leave_the_working_folder()
+if sys.argv[:1] == ["-m"] or sys.argv[0].endswith("/hpc_xfer"):  # else it is somebody's library
+    _say_ctrl_c_in_a_word()

@@ -81,7 +81,9 @@ def _cancel(args: argparse.Namespace) -> cli.Answer:
 def _tell(report: CancelReport, others: list[str]) -> None:
     cancelled = len(report.jobs)
     jobs = "1 job" if cancelled == 1 else f"{cancelled:,} jobs and elements of arrays"
-    say(f"cancelled {jobs}")
+    is_none = not (report.jobs or report.kept or report.mixed or report.left or report.silent)
+    why = ": none with runs of it is in the queue" if is_none else ""
+    say(f"cancelled {jobs}{why}")
     if report.kept:
         kept = " ".join(report.kept[:20])
         say(f"left {len(report.kept):,} that another study waits for: {kept}")

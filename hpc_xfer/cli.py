@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from hpc_xfer.errors import NothingSelected, StudyError, XferError
+from hpc_xfer.errors import NothingSelected, OutputLost, StudyError, XferError
 from hpc_xfer.system import permissions, set_aside, terminal
 
 if TYPE_CHECKING:  # imported where they are used, so that --help starts at once
@@ -32,22 +32,43 @@ def exit_with(main: Main) -> None:
     # logs that Slurm and libraries write. sbatch passes our umask on to the job. `load_site` lets
     # a group write where the site says so.
     permissions.withhold_writing()
+    code = _code_of(main)
+    terminal.outlive_readers()  # whatever is left to tell, the command has ended
+    lost = terminal.finish_output()
+    terminal.say(*lost, *set_aside.sentences(), stderr=True)
+    sys.exit(code or (1 if lost else 0))
+
+
+def _code_of(main: Main) -> int:
+    """Run a command; tell its error in one sentence, and return its exit code."""
     try:
-        try:
-            code = main(None)
-        finally:
-            sys.stdout.flush()  # here, so that a reader that went away raises BrokenPipeError below
+        return main(None)
+    except OutputLost:  # told at the end
+        return 1
     except XferError as error:
         terminal.say(*error.sentences, stderr=True)
-        code = error.exit_code
+        return error.exit_code
     except KeyboardInterrupt as stop:
-        terminal.say("; ".join([INTERRUPTED, *map(str, stop.args)]), stderr=True)
-        code = 130
+        terminal.say("; ".join([_interrupted(main), *map(str, stop.args)]), stderr=True)
+        return 130
     except BrokenPipeError:  # `... | head` closed its end; not an error of ours
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
-    terminal.say(*set_aside.sentences(), stderr=True)
-    sys.exit(code)
+        return 0
+    except SystemExit as end:  # of argparse
+        if not isinstance(end.code, int):
+            raise
+        return end.code
+
+
+def _interrupted(main: Main) -> str:
+    """Say how to go on after Ctrl-C."""
+    module = main.__module__
+    if module == "__main__":  # python -m hpc_xfer.collect
+        spec = getattr(sys.modules[module], "__spec__", None)
+        module = spec.name if spec else ""
+    package, _, command = module.removesuffix(".__main__").partition(".")
+    if package != __package__ or command == "launch":
+        return INTERRUPTED
+    return f"interrupted; call {command} again"
 
 
 def say_json(content: Mapping[str, object], **form: Any) -> None:

@@ -53,6 +53,9 @@ def _collect(args: argparse.Namespace) -> cli.Answer:
     """Collect one study."""
     store = cli.store_of(args.store, load_site(args.site))
     study = load_in_store(args.grid, store, args.set)
+    if not store.root.is_dir():  # a misspelt --store, perhaps
+        words = "there is no store, so no run is done; another --store may be the one that you mean"
+        terminal.say(f"{store.root}: {words}", stderr=True)
     out = args.out or store.study(study.name).summary
     collected = collect(make_plan(study), store, out, store.study(study.name))
     if not args.json:

@@ -26,7 +26,7 @@ class Words:
     values: dict[str, list[str]]  # of options and arguments that have choices
     takes_value: list[str]  # options
     names: list[str]  # that may follow: commands of this command, or choices of its arguments
-    takes_grids: bool
+    files: str  # that may follow: `yaml` for grids, `any`, or "" for none
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,7 +52,7 @@ def script(shell: str) -> str:
     found: list[Words] = []
     for name, does in package.COMMANDS.items():
         found += _words(name, does, cli.parser_of(package.main_of(name)))
-    top = Words("", "", {"--help": "", "--version": ""}, {}, [], list(package.COMMANDS), False)
+    top = Words("", "", {"--help": "", "--version": ""}, {}, [], list(package.COMMANDS), "")
     match shell:
         case "fish":
             return "\n".join(_fish(found))
@@ -66,7 +66,7 @@ def _words(path: str, does: str, parser: argparse.ArgumentParser) -> Iterator[Wo
     values: dict[str, list[str]] = {}
     takes_value: list[str] = []
     names: list[str] = []
-    takes_grids = False
+    files = ""
     for action in parser._actions:
         long = [option for option in action.option_strings if option.startswith("--")]
         told = parser._get_formatter()._expand_help(action) if action.help else ""
@@ -77,12 +77,15 @@ def _words(path: str, does: str, parser: argparse.ArgumentParser) -> Iterator[Wo
             values |= dict.fromkeys(long, choices) if choices else {}
         if not action.option_strings:
             names += choices
-            takes_grids |= "GRID" in str(action.metavar)
+            alternatives = str(action.metavar).split(" | ")  # `clean | GRID` of `store`
+            names += [word for word in alternatives[:-1] if word.islower()]
+            if action.nargs != argparse.PARSER and not choices and action.help != argparse.SUPPRESS:
+                files = "yaml" if "GRID" in alternatives[-1] and files != "any" else "any"
             if isinstance(action, argparse._SubParsersAction):
                 helps = {each.dest: each.help or "" for each in action._choices_actions}
                 for name, sub in action.choices.items():
                     yield from _words(f"{path} {name}", helps.get(name, ""), sub)
-    yield Words(path, does, options, values, takes_value, names, takes_grids)
+    yield Words(path, does, options, values, takes_value, names, files)
 
 
 def _bash(commands: Sequence[Words]) -> Iterator[str]:
@@ -137,13 +140,13 @@ def _found(commands: Sequence[Words]) -> Iterator[str]:
             yield f'                {option}) found="{" ".join(choices)}" ;;'
         if free := [option for option in command.takes_value if option not in command.values]:
             yield f"                {'|'.join(free)}) files=any ;;"
-        files = " files=yaml" if command.takes_grids else ""
+        files = f" files={command.files}" if command.files else ""
         words = " ".join([*command.names, *command.options])
         yield f'                *) found="{words}"{files} ;;'
         yield "            esac ;;"
     yield "    esac"
     yield '    case "$word" in'
-    yield '        -*) if [ "$files" = yaml ]; then files=""; fi ;;'
+    yield '        -*) files="" ;;'
     yield '        "") if [ -n "$files" ]; then found=""; fi ;;'
     yield "    esac"
 
@@ -162,8 +165,10 @@ def _fish(commands: Sequence[Words]) -> Iterator[str]:
         plain = [each for each in command.names if f"{command.path} {each}" not in subs]
         if plain:
             yield f"complete -c hpc_xfer -n {seen} -a '{' '.join(plain)}'"
-        if command.takes_grids:
+        if command.files == "yaml":
             yield f"complete -c hpc_xfer -n {seen} -k -a '(__fish_complete_suffix .yaml)'"
+        elif command.files:
+            yield f"complete -c hpc_xfer -n {seen} -F"
         for option, told in command.options.items():
             needs = ""
             if option in command.takes_value:

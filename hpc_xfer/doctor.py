@@ -27,6 +27,8 @@ from hpc_xfer.system import terminal
 from hpc_xfer.system.terminal import counted
 from hpc_xfer.system.written_path import absolute
 
+_LONGEST = 10_080  # minutes to wait for the jobs: a week
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
@@ -115,7 +117,10 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="for the jobs to start and end (default: 15)",
     )
     parser.add_argument("--json", action="store_true", help="for scripts")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if not 0 < args.wait <= _LONGEST:  # nan is neither
+        parser.error(f"--wait must be above 0 and at most {_LONGEST:,} minutes, got {args.wait:g}")
+    return args
 
 
 if __name__ == "__main__":

@@ -59,6 +59,10 @@ class StoreError(XferError):
     """The store cannot be read or written, or a file in it is damaged and has no fallback."""
 
 
+class OutputLost(XferError, OSError):
+    """What a command prints cannot be written; an OSError, which `warnings` lets pass."""
+
+
 class RecipeUnreadable(XferError):
     """The recipe of a run in a pack is not one that this version can read."""
 

@@ -58,6 +58,8 @@ class CheckedLaunch:
 def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
     checked = _check_all(args)
+    if not args.dry_run:
+        terminal.outlive_readers()  # a launch does its work, also with `| head` behind it
     if args.dry_run and len(checked) > 1:
         return _show_union(checked, args)
     if len(checked) > 1 and not args.json:
@@ -72,8 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if content.get("interrupted"):
             break
     if args.json:
-        several = {"schema": 1, "studies": contents}
-        cli.say_json(contents[0] if len(checked) == 1 else several)
+        cli.say_json(contents[0] if len(checked) == 1 else {"schema": 1, "studies": contents})
     return code
 
 
@@ -263,12 +264,11 @@ def _run_here(
     from hpc_xfer.execution.local_pool import LocalPool, PoolResult
     from hpc_xfer.results.freshness import is_report_current
     from hpc_xfer.scheduling.runs_to_submit import select_for_this_machine
+    from hpc_xfer.scheduling.submit_report import failed_before
 
     retrier: Retrier = "all" if args.retry_failed else "launch"
     selected = select_for_this_machine(launched, retrier, done)
-    for run_id, message in selected.given_up.items():
-        way = "add --retry-failed to run it again"
-        terminal.say(f"left out: {run_id} failed before ({message}); {way}", stderr=True)
+    terminal.say(*failed_before(selected.given_up), stderr=True)
     if not selected.plan.runs and not selected.given_up and is_report_current(launched, look):
         return _all_done(launched, args)
     outcome = PoolResult()

@@ -30,6 +30,7 @@ from hpc_xfer.system.written_path import absolute
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
+    terminal.outlive_readers()  # its log may be on a full disk, its store on another one
     site_file = find_site_file(args.site)
     store, site = site_variables.store_and_site(args.store, args.study, args.site)
     store.check(args.study)

@@ -41,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 Look = Callable[[], StudyState]
+_LONGEST = 86_400  # seconds between refreshes
 
 
 def _look_at(args: argparse.Namespace) -> Look:
@@ -95,7 +96,7 @@ def _code(state: StudyState, args: argparse.Namespace) -> int:
 def _keep_watching(args: argparse.Namespace) -> int:
     """Show the state again and again, until the study ends."""
     states = study_states(_look_at(args), args.every)
-    if not args.json and terminal.console().is_terminal:
+    if not args.json and terminal.is_live(terminal.console()):
         state = _watch(states, args)
         return max(_code(state, args), _judged(state, args)[0])
     known: set[str] = set()
@@ -186,13 +187,18 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rehearsal", action="store_true", help="show the last rehearsal")
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     args = parser.parse_args(argv)
-    if args.every < 1:
-        parser.error(f"--every must be 1 or more, got {args.every:g}")
+    if not 1 <= args.every <= _LONGEST:  # nan is neither
+        parser.error(f"--every must be from 1 to {_LONGEST:,} seconds, got {args.every:g}")
     if args.json and (args.why, args.job) != (None, None):
         parser.error("--json has all runs, so it goes with neither --why nor --job")
+    for name in ("follow", "why", "job"):  # as of an unset variable of the shell
+        if getattr(args, name) == "":
+            parser.error(f"--{name} is empty; give the start of an id")
     alone = [name for name in ("watch", "follow", "why", "job") if getattr(args, name)]
     if alone and len(args.grids) > 1:
         parser.error(f"--{alone[0]} takes one GRID, got {len(args.grids)}")
+    if args.only and (args.follow or args.why):
+        parser.error("--only selects runs, so it goes with neither --follow nor --why, of one run")
     if args.follow and (args.json or len(alone) > 1):
         parser.error("--follow prints a log, so it goes with none of --watch, --why, --job, --json")
     return args

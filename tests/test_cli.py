@@ -6,13 +6,15 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from hpc_xfer import cli
 from hpc_xfer.config.site import Site
 from hpc_xfer.errors import StoreError, StudyError
-from hpc_xfer.system import machine
+from hpc_xfer.system import machine, terminal
+from hpc_xfer.system.screen.output_stream import OutputStream
 
 
 @pytest.mark.parametrize(
@@ -54,6 +56,60 @@ def test_a_character_that_the_locale_lacks_is_printed_as_its_code(
     with pytest.raises(SystemExit) as caught:
         cli.exit_with(main)
     assert (caught.value.code, out.getvalue()) == (0, printed)
+
+
+def printing(*, to: IO[str] | None, monkeypatch: pytest.MonkeyPatch, is_work: bool = False) -> int:
+    """The exit code of a command that fails by itself, and prints a table before."""
+
+    def main(argv: Sequence[str] | None) -> int:
+        if is_work:
+            terminal.outlive_readers()
+        terminal.console().print("a table")
+        return 7
+
+    monkeypatch.setattr(OutputStream, "outlives_readers", False)
+    monkeypatch.setattr(sys, "stdout", to)
+    with pytest.raises(SystemExit) as caught:
+        cli.exit_with(main)
+    assert isinstance(caught.value.code, int)
+    return caught.value.code
+
+
+def test_a_reader_that_goes_away_ends_a_look_but_no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`status GRID | head` has its lines; `launch GRID | head` does what it was called for."""
+    for is_work, code in ((False, 0), (True, 7)):
+        read, write = os.pipe()
+        os.close(read)
+        with open(write, "w") as out:
+            assert printing(to=out, monkeypatch=monkeypatch, is_work=is_work) == code
+
+
+def test_output_that_a_full_disk_does_not_take_is_told_in_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for is_work, code in ((False, 1), (True, 7)):
+        with open("/dev/full", "w") as out:
+            assert printing(to=out, monkeypatch=monkeypatch, is_work=is_work) == code
+        assert capsys.readouterr().err == (
+            "/dev/full cannot be written (No space left on device): its end is missing\n"
+        )
+
+
+def test_a_closed_standard_output_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert printing(to=None, monkeypatch=monkeypatch) == 7
+
+
+def test_ctrl_c_tells_to_call_the_command_that_it_ended(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def main(argv: Sequence[str] | None) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main, "__module__", "hpc_xfer.collect")
+    with pytest.raises(SystemExit) as caught:
+        cli.exit_with(main)
+    assert caught.value.code == 130
+    assert capsys.readouterr().err == "interrupted; call collect again\n"
 
 
 def test_a_bug_of_ours_shows_its_trace() -> None:

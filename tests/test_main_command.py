@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,13 @@ def test_what_is_misspelt_gets_the_nearest(arguments: list[str], hint: str) -> N
     assert hint in told.stderr
 
 
+def test_ctrl_c_before_a_command_has_begun_shows_no_traceback() -> None:
+    """It comes while the package is imported, which takes a second on a slow file system."""
+    code = "import sys; sys.argv = ['-m']; import hpc_xfer; raise KeyboardInterrupt"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert (told.returncode, told.stderr) == (-signal.SIGINT, "interrupted\n")
+
+
 def test_the_package_installs_the_command() -> None:
     assert 'hpc_xfer = "hpc_xfer.__main__:main"' in (ROOT / "pyproject.toml").read_text()
 
@@ -90,6 +98,7 @@ def test_bash_completes_commands_options_choices_and_grids(tmp_path: Path) -> No
     assert completed(tmp_path, "hpc_xfer", "launch", "--dry-run", "s") == ["sizes.yaml"]
     assert completed(tmp_path, "hpc_xfer", "datasets", "fe") == ["fetch"]
     assert "pets" in completed(tmp_path, "hpc_xfer", "datasets", "fetch", "p")
+    assert completed(tmp_path, "hpc_xfer", "store", "cl") == ["clean"]
 
 
 IN_ZSH = """
@@ -107,6 +116,8 @@ _files() { print -- files $argv }
         ("launch --on ''", "slurm\nlocal\n"),
         ("launch ''", "files -g *.(yaml|yml)\n"),
         ("launch --store ''", "files\n"),
+        ("import ''", "files\n"),  # a CSV
+        ("shards index ''", "files\n"),
         ("datasets fetch --to ''", "files\n"),
     ],
 )

@@ -116,7 +116,8 @@ def test_collect_and_report_write_tables_and_a_page_for_each_grid(
     call: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert collect.main(call) == 0
-    told = capsys.readouterr().out
+    told, warned = capsys.readouterr()
+    assert f"{tmp_path / 'store'}: there is no store, so no run is done" in warned
     assert told.startswith(f"== {call[0]}\nsizes") and f"\n\n== {call[1]}\nmethods" in told
     assert collect.main([*call, "--json"]) == 0
     read = json.loads(capsys.readouterr().out)

@@ -30,12 +30,15 @@ _OF_RUNS: dict[Kind, tuple[str, ...]] = {
 }
 _OF_RUN = {name: kind for kind, names in _OF_RUNS.items() for name in names}
 WORKING = {"recipe.json", "progress.json", "claims"}
+_OURS = _OF_RUN.keys() | WORKING | {"found_held"}
+_RUN_ID = re.compile(r"[0-9a-f]{12}")  # other folders in runs/ are somebody else's
+_RENDEZVOUS = re.compile(r"rendezvous-.+\.json")
 _OF_STORE: dict[str, Kind] = {
     "cache": "caches", "fingerprints": "fingerprints", "code": "code snapshots",
     "studies": "studies",
 }  # fmt: skip
 _REHEARSAL = re.compile(r"-rehearsal-\d{8}-\d{6}")
-_TEMPORARY = re.compile(r"\..+\.tmp")
+_TEMPORARY = re.compile(r"\..+\.\d+(\.[0-9a-f]+)?\.tmp")  # with the process that wrote it
 _LEFT_OVER_SECONDS = 24 * 60 * 60  # no writer takes a day for one file
 
 
@@ -47,6 +50,12 @@ class RunContents:
     size: Size = field(default_factory=Size)
     checkpoints: Size = field(default_factory=Size)
     working: Size = field(default_factory=Size)  # what `remove_working_files` removes beside them
+
+    @property
+    def is_ours(self) -> bool:
+        """Tell whether this package made all that is in it."""
+        others = self.names - _OURS
+        return all(_RENDEZVOUS.fullmatch(name) or _TEMPORARY.fullmatch(name) for name in others)
 
 
 @dataclass
@@ -76,7 +85,8 @@ def measure(store: Store, now: float, asked: Collection[str] = ()) -> MeasuredSt
     root = os.fspath(store.root)
     for entry in walk(root):
         parts = entry.path[len(root) + 1 :].split(os.sep)
-        if parts[0] == "runs" and (len(parts) > 2 or (parts[1:] and entry.is_folder)):
+        is_in_folder = len(parts) > 2 or (parts[1:] and entry.is_folder)
+        if parts[0] == "runs" and is_in_folder and _RUN_ID.fullmatch(parts[1]):
             kind = _add_to_run(found.runs.setdefault(parts[1], RunContents()), parts, entry)
             if parts[1] in asked:
                 found.of_runs.add(entry.size)

@@ -6,6 +6,7 @@
 removes a finished record, an encoder, a checkpoint of an unfinished run, or what is in use.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from hpc_xfer.store.paths import RECORD
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import RunKind
 
+_DIGEST = re.compile(r"[0-9a-z]{12}")
 _WORTH_KEEPING = {RECORD, "encoder.pt", "checkpoint.pt", "checkpoint.previous.pt", "snapshots"}
 
 
@@ -71,7 +73,7 @@ def _code(measured: MeasuredStore, used: InUse) -> Removable:
     if not folder.is_dir() or folder.is_symlink():
         return Removable("code that no job runs", Size())
     snapshots = [path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()]
-    snapshots = [path for path in snapshots if not path.name.startswith(".")]
+    snapshots = [path for path in snapshots if _DIGEST.fullmatch(path.name)]  # else it is not ours
     snapshots.sort(key=lambda path: path.lstat().st_mtime)
     wanted = used.codes | {current_digest(), *(path.name for path in snapshots[-1:])}
     paths = tuple(path for path in snapshots if path.name not in wanted)
@@ -85,27 +87,39 @@ def _runs(measured: MeasuredStore, used: InUse) -> Iterator[Removable]:
     named = runs_of_studies(store)
     finished = FinishedRuns.open(store, _result_of_kind(store))
     done: list[str] = []
-    unnamed: dict[bool, list[str]] = {True: [], False: []}  # by whether it is worth keeping
+    unnamed: list[str] = []
     for run_id, contents in measured.runs.items():
-        if run_id in used.runs or run_id.startswith("."):
+        if run_id in used.runs:
             continue
         if named is not None and run_id not in named:
-            unnamed[bool(_WORTH_KEEPING & contents.names)].append(run_id)
+            unnamed.append(run_id)
         elif _working_files(contents).files and _is_finished(finished, run_id, contents):
             done.append(run_id)
     finished.save()
     size = total(_working_files(measured.runs[run_id]) for run_id in done)
     what = "checkpoints and working files of finished runs"
     yield Removable(what, size, finished=tuple(done), kept=used.why_unknown)
-    for is_worth, ids in unnamed.items():
+    yield from _unnamed_runs(measured, unnamed, used)
+
+
+def _unnamed_runs(measured: MeasuredStore, unnamed: list[str], used: InUse) -> Iterator[Removable]:
+    """Runs that no study names: what may be worth something is told, and left."""
+    groups: dict[tuple[str, str], list[str]] = {
+        ("results of runs that no study names", "hours of work; remove them yourself, see `names` "
+         "of --json"): [],
+        ("runs that no study names, with files of others", "remove them yourself, see `names` of "
+         "--json"): [],
+        ("runs that no study names, without a result", used.why_unknown): [],
+    }  # fmt: skip
+    worth, foreign, rest = groups.values()
+    for run_id in unnamed:
+        contents = measured.runs[run_id]
+        is_worth = bool(_WORTH_KEEPING & contents.names)
+        (worth if is_worth else rest if contents.is_ours else foreign).append(run_id)
+    for (what, kept), ids in groups.items():
         size = total(measured.runs[run_id].size for run_id in ids)
-        paths = tuple(store.run(run_id).path for run_id in ids)
-        if is_worth:
-            why = "hours of work; remove them yourself, see `names` of --json"
-            yield Removable("results of runs that no study names", size, paths, kept=why)
-        else:
-            what = "runs that no study names, without a result"
-            yield Removable(what, size, paths, kept=used.why_unknown)
+        paths = tuple(measured.store.run(run_id).path for run_id in ids)
+        yield Removable(what, size, paths, kept=kept)
 
 
 def _rehearsals(measured: MeasuredStore, used: dict[Path, InUse]) -> Iterator[Removable]:

@@ -53,9 +53,9 @@ def notes(usage: StoreUsage, arguments: str) -> Iterator[str]:
     Args:
         arguments: by which the command finds the store.
     """
-    runs, found = len(usage.measured.runs), usage.measured.total
-    if runs:
-        yield f"{found.files / runs:.1f} files and folders a run, of {runs:,} runs"
+    if runs := usage.measured.runs:
+        files = sum(each.size.files for each in runs.values()) / len(runs)
+        yield f"{terminal.counted(len(runs), 'run')}, with {files:.1f} files and folders each"
     if told := usage.used.sentence():
         yield told
     if usage.to_clean.files:
@@ -80,7 +80,8 @@ def told(cleaned: Cleaned, is_dry: bool) -> Iterator[str]:
 
 
 def _text(size: Size) -> str:
-    return f"{terminal.size(size.bytes)} in {size.files:,} files and folders"
+    what = "file or folder" if size.files == 1 else "files and folders"
+    return f"{terminal.size(size.bytes)} in {size.files:,} {what}"
 
 
 def _cells(size: Size) -> tuple[str, str]:

@@ -45,6 +45,13 @@ class Bars(progress.Progress):
         more = f" and {len(running) - _NAMED} more" if len(running) > _NAMED else ""
         self._running = plain(", ".join(running[:_NAMED]) + more)
 
+    def stop(self) -> None:
+        """Leave counts and clock on the screen: what did not run has no time to go any more."""
+        for task in self.task_ids:
+            self.stop_task(task)
+        self._running = ""
+        super().stop()
+
     def get_renderables(self) -> Iterable[RenderableType]:
         yield from super().get_renderables()
         if self._running:
@@ -52,12 +59,12 @@ class Bars(progress.Progress):
 
 
 class _ToGo(progress.ProgressColumn):
-    """`3:20:00 to go`, or nothing before it can be told."""
+    """`3:20:00 to go`, or nothing before it can be told and after the end."""
 
     max_refresh = 0.5
 
     def render(self, task: progress.Task) -> Text:
-        if task.finished or task.time_remaining is None:
+        if task.finished or task.stop_time is not None or task.time_remaining is None:
             return Text("")
         minutes, seconds = divmod(round(task.time_remaining), 60)
         hours, minutes = divmod(minutes, 60)
@@ -83,7 +90,7 @@ class Display:
         self.failures = 0
         self.logs: dict[str, Path] = {}  # of failed runs
         self.console = terminal.console(stderr=True)
-        self.live = self.console.is_terminal
+        self.live = terminal.is_live(self.console)
         self._owners: set[str] = set()  # of held runs, that were named
         self._last_line: float | None = None  # time; None: no counts were printed yet
         self._bars = Bars(self.console)

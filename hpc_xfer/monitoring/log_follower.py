@@ -51,18 +51,22 @@ def follow(
         if path is not None and (log is None or log.path != path):
             yield from log.rest() if log else ()
             log = GrowingLog(path)
-            yield f"== {path}"
         for tick in range(max(1, round(every / _TICK_SECONDS))):
+            was_there = log is not None and log.was_there
             lines = log.new_lines() if log else []
+            if log and log.was_there and not was_there:
+                yield f"== {log.path}"
             yield from lines
             if tick == 0 and has_ended(study, status):
                 yield from log.rest() if log else ()
                 yield f"{run.id} is {_state(status)}"
                 yield from filter(None, [never_launched(study)])
                 return
-            if not (log and log.was_there) and (sentence := _waiting(run, status, path)) != told:
+            is_there = log is not None and log.was_there
+            if not is_there or status.state not in ("running", "starting"):
+                sentence = _waiting(run, status, path, is_there)
+                yield from [sentence] if sentence != told else []
                 told = sentence
-                yield told
             wait(_TICK_SECONDS)
 
 
@@ -88,7 +92,12 @@ def log_of(study: StudyState, run: Run) -> Path | None:
     error = failures.read(folder) or {}
     jobs = sorted(run_claims.jobs(folder), key=_number)
     job = error.get("job") or (jobs[-1] if jobs else None)
-    return log_path(logs, str(job)) if job else None
+    if not job:
+        return None
+    for each in study.ledger.elements_by_run.get(run.id, []):  # of another study, perhaps
+        if each.job == str(job):
+            logs = study.store.study(each.submission.study).logs
+    return log_path(logs, str(job))
 
 
 def _number(job: str) -> tuple[int, ...]:
@@ -110,10 +119,11 @@ def _state(status: RunStatus) -> str:
     return f"{status.state}{why}" + (f": {message}" if message else "")
 
 
-def _waiting(run: Run, status: RunStatus, path: Path | None) -> str:
+def _waiting(run: Run, status: RunStatus, path: Path | None, is_there: bool) -> str:
+    """Say what a run waits for, and where its log will be."""
     why = "" if status.why in ("", "None") else f" ({with_own_word(status.why)})"
     where = f"its log will be {path}" if path else "it has no log before it starts"
-    return f"{run.id} is {status.state}{why}; {where}"
+    return f"{run.id} is {status.state}{why}" + ("" if is_there else f"; {where}")
 
 
 class GrowingLog:

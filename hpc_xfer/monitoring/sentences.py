@@ -145,6 +145,10 @@ def _failures(study: StudyState) -> Iterator[StatusSentence]:
         yield StatusSentence(f"{kind}: {len(runs):,}" + (f" ({meaning})" if meaning else ""))
         yield StatusSentence(f"  {first.message}", USEFUL)
         yield StatusSentence(f"  {' '.join(runs[:_MANY])}{more}; more with --why RUN", DETAIL)
+    failed = [status for status in study.status.values() if status.state == "failed"]
+    if any(not status.is_retried("launch") for status in failed):
+        call = f"{_launch_command(study)} --retry-failed"
+        yield StatusSentence(f"to try them again, once the cause is fixed: {call}", USEFUL)
 
 
 def _end(study: StudyState) -> Iterator[StatusSentence]:
@@ -167,5 +171,17 @@ def _end(study: StudyState) -> Iterator[StatusSentence]:
         and any(counts[state] for state in ("running", "starting", "pending", "lost", "missing"))
     ):
         yield StatusSentence(f"no relay is in the queue; to go on: {_launch_command(study)}")
-    elif (report := study.store.study(study.name).report).exists():
+    else:
+        yield from _without_jobs(study)
+
+
+def _without_jobs(study: StudyState) -> Iterator[StatusSentence]:
+    """Tell how to go on where Slurm has nothing of the study, and where its report is."""
+    counts, report = study.counts, study.store.study(study.name).report
+    goes_on = study.is_live or study.is_cancelled or not study.is_launched
+    if (counts["missing"] or counts["lost"]) and not goes_on:
+        yield StatusSentence(f"nothing works on the rest; to go on: {_launch_command(study)}")
+    elif counts["done"] and not goes_on and not report.exists():  # its relay was cancelled
+        yield StatusSentence(f"no report is there; to collect and report: {_launch_command(study)}")
+    if report.exists():
         yield StatusSentence(f"report: {report}")

@@ -4,7 +4,7 @@ table.drawn()                 # all rows
 table.drawn(most=5)           # the five that matter most, and how many there are more
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,6 +12,7 @@ from hpc_xfer.study.state_words import State
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.text import Text
 
 # Rows of these states are the last to be cut.
 _FIRST: tuple[State, ...] = (
@@ -70,16 +71,27 @@ class _Drawn:
         shown = self.table
         cells = [shown.rows[k] for k in self.kept]
         columns, gap = fitting_columns(shown, cells, options.max_width)
+        cut: dict[str, Any] = {"no_wrap": True, "overflow": "ellipsis"} if self.one_line else {}
+        if least_width(shown, cells, columns, gap) > options.max_width:  # numbers would be cut
+            yield line(shown.title, style="bold")
+            for row in cells:
+                named = zip(shown.columns[1:], row[1:], strict=True)
+                texts = [f"{name} {cell}" for name, cell in named if cell]
+                yield line(f"{row[0]}: {', '.join(texts)}", **cut)
+            yield from self._more(line)
+            return
         table = Table(title=shown.title, title_justify="left", box=None, pad_edge=False,
                       padding=(0, gap, 0, 0), header_style="bold", title_style="bold")  # fmt: skip
         for name in (shown.columns[i] for i in columns):
             justify: Literal["left", "right"] = "right" if name in shown.right else "left"
             table.add_column(name, justify=justify, no_wrap=name not in shown.long)
-        cut: dict[str, Any] = {"no_wrap": True, "overflow": "ellipsis"} if self.one_line else {}
         for row in cells:
             table.add_row(*(line(row[i], **cut) for i in columns))
         yield table
-        if more := len(shown.rows) - len(self.kept):
+        yield from self._more(line)
+
+    def _more(self, line: "Callable[[str], Text]") -> "Iterator[Text]":
+        if more := len(self.table.rows) - len(self.kept):
             yield line(f"... {more:,} more rows")
 
 
@@ -92,20 +104,24 @@ def fitting_columns(
     readable; all others, run ids among them, are never cut.
     """
     columns = [i for i in range(len(table.columns)) if any(row[i] for row in rows)]
-
-    def least_width(i: int) -> int:
-        whole = max(map(len, (table.columns[i], *(row[i] for row in rows))))
-        return min(whole, _SHORTEST) if table.columns[i] in table.long else whole
-
-    def needed(gap: int) -> int:
-        return sum(map(least_width, columns)) + gap * (len(columns) - 1)
-
     for name in (None, *table.least):
         columns = [i for i in columns if table.columns[i] != name]
         for gap in (2, 1):
-            if needed(gap) <= width:
+            if least_width(table, rows, columns, gap) <= width:
                 return columns, gap
     return columns, 1
+
+
+def least_width(
+    table: ShownTable, rows: Sequence[Sequence[str]], columns: Sequence[int], gap: int
+) -> int:
+    """The width below which these columns would be cut."""
+
+    def of_column(i: int) -> int:
+        whole = max(map(len, (table.columns[i], *(row[i] for row in rows))))
+        return min(whole, _SHORTEST) if table.columns[i] in table.long else whole
+
+    return sum(map(of_column, columns)) + gap * (len(columns) - 1)
 
 
 def gravest(states: Sequence[State]) -> State:

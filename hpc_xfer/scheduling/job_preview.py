@@ -12,7 +12,7 @@ from hpc_xfer.study.job_arrays import JobArray, cut_into_arrays
 from hpc_xfer.study.plan import Plan
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from hpc_xfer.system.screen.table_or_lines import TableOrLines
 
 
 @dataclass(frozen=True)
@@ -59,17 +59,16 @@ def _relay_preview(launched: LaunchedStudy) -> JobPreview:
     return JobPreview(request.name, 1, 0, request.minutes, "all that can be submitted", text)
 
 
-def table(jobs: Sequence[JobPreview]) -> "Table":
+def table(jobs: Sequence[JobPreview]) -> "TableOrLines":
     """A table with a row per job."""
-    from hpc_xfer.system.screen.titled_table import titled_table
+    from hpc_xfer.system.screen.table_or_lines import TableOrLines
 
-    table = titled_table("jobs")
-    for name in ("job", "elements", "runs", "minutes", "after"):
-        table.add_column(name, justify="left" if name in ("job", "after") else "right")
+    names = ["job", "elements", "runs", "minutes", "after"]
+    rows = []
     for job in jobs:
         after = job.after.split(".", 2)[1] if "." in job.after else job.after
-        table.add_row(job.name, str(job.elements), str(job.runs), f"{job.minutes:g}", after)
-    return table
+        rows.append([job.name, str(job.elements), str(job.runs), f"{job.minutes:g}", after])
+    return TableOrLines("jobs", names, rows, left=("job", "after"))
 
 
 def scripts(jobs: Sequence[JobPreview]) -> Iterator[str]:

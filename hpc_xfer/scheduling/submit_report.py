@@ -1,11 +1,26 @@
 """Result of one submission pass, for people and for scripts."""
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from hpc_xfer.store.submission_ledger import Submission
 from hpc_xfer.system.terminal import counted
+
+_NAMED = 5  # runs; thousands may fail for one reason
+
+
+def failed_before(given_up: Mapping[str, str]) -> Iterator[str]:
+    """Lines on runs that failed in an earlier launch and are not tried again.
+
+    Args:
+        given_up: run id -> why.
+    """
+    for run_id, why in itertools.islice(given_up.items(), _NAMED):
+        yield f"left out: {run_id} failed before ({why}); add --retry-failed to run it again"
+    if (more := len(given_up) - _NAMED) > 0:
+        yield f"left out: {more:,} more that failed before; `status` counts them by class"
 
 
 @dataclass
@@ -54,8 +69,7 @@ class SubmitReport:
             f"submitted {self.runs:,} runs: {len(self.submitted):,} jobs with {self.elements:,} "
             f"elements; {self.live:,} runs were in the queue or at work already"
         )
-        for run_id, why in self.given_up.items():
-            yield f"left out: {run_id} failed before ({why}); add --retry-failed to run it again"
+        yield from failed_before(self.given_up)
         yield from self.troubles()
         later = "the relay submits them later" if jobs_may_submit else "launch again later"
         if self.deferred:
@@ -104,8 +118,12 @@ class SubmitReport:
 
     def troubles(self) -> Iterator[str]:
         """Lines on runs that Slurm refused, and on excluded nodes."""
+        by_answer: dict[str, list[str]] = {}
         for run_id, why in self.refused.items():
-            yield f"left out: {run_id}: {why}"
+            by_answer.setdefault(why, []).append(run_id)
+        for why, runs in by_answer.items():
+            more = f" and {len(runs) - _NAMED:,} more runs" if len(runs) > _NAMED else ""
+            yield f"left out: {' '.join(runs[:_NAMED])}{more}: {why}"
         if self.excluded:
             yield f"nodes excluded because jobs failed there: {', '.join(self.excluded)}"
 

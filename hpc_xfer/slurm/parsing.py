@@ -64,8 +64,17 @@ class Queue:
         return replace(self, more=(*self.more, *lines))
 
     def find(self, job: str | None, name: str, user: str) -> QueueLine | None:
-        """The job of this number, name and user; None where there is none."""
-        return self._by_identity.get((job or "", name, user))
+        """The job of this number, name and user; None where there is none.
+
+        Of an array that ended before an element began, Slurm shows one row without an index: it
+        stands for each element that has none of its own.
+        """
+        number, is_element, _ = (job or "").partition("_")
+        found = self._by_identity.get((job or "", name, user))
+        if found is None and is_element:
+            whole = self._by_identity.get((number, name, user))
+            found = whole if whole is not None and not whole.live else None
+        return found
 
     def named(self, name: str, user: str) -> list[QueueLine]:
         """Jobs of this name and user: anybody may give a job any name."""

@@ -16,10 +16,12 @@ from hpc_xfer import cli
 from hpc_xfer.config.site import load_site
 from hpc_xfer.disk_usage import usage_tables
 from hpc_xfer.disk_usage.cleaning import Cleaned, clean
+from hpc_xfer.disk_usage.measured_store import rehearsal_stores
 from hpc_xfer.disk_usage.usage import StoreUsage, look_at
 from hpc_xfer.errors import StoreError
 from hpc_xfer.store.launched_study import load_in_store, plan_in_store
 from hpc_xfer.store.ownership import launch_lock
+from hpc_xfer.store.store import Store
 from hpc_xfer.system import terminal
 
 _CLEAN = "clean"
@@ -30,8 +32,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     site = load_site(args.site)
     store = cli.store_of(args.store, site)
     if not store.root.is_dir():
+        raise StoreError(f"{store.root}: this store does not exist; {_way_out(store)}")
+    if not (store.runs.is_dir() or store.all_studies.is_dir()):
         raise StoreError(
-            f"{store.root}: this store does not exist; launch a study, or name another --store"
+            f"{store.root}: this is not a store: it has neither runs/ nor studies/; name another "
+            "--store"
         )
     study = None if grid is None else load_in_store(grid, store)
     plan = None if study is None else plan_in_store(study, store)
@@ -53,6 +58,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     usage_tables.show(usage, terminal.console(), study.name if study else "")
     terminal.say(*usage_tables.notes(usage, shlex.join(cli.again_in_store(args))))
     return 0
+
+
+def _way_out(store: Store) -> str:
+    """Say what to do where there is no store; rehearsals alone may lie beside it."""
+    if rehearsals := rehearsal_stores(store):
+        what = terminal.counted(len(rehearsals), "rehearsal")
+        return f"beside it: {what}, as {rehearsals[-1]}; remove what has ended yourself"
+    return "launch a study, or name another --store"
 
 
 def _tell(cleaned: Cleaned, usage: StoreUsage, args: argparse.Namespace) -> int:
@@ -83,7 +96,7 @@ def _parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, bool, Path |
         "or what a live job uses.",
         "python -m hpc_xfer.store clean --store runs --dry-run",
     )
-    parser.usage = (parser.usage or "").replace("[options]", "[options] [clean] [GRID]", 1)
+    parser.usage = (parser.usage or "").replace("[options]", "[options] [clean | GRID]", 1)
     parser.add_argument(
         "words", nargs="*", metavar="clean | GRID",
         help="clean: remove what may go; GRID: a study file, whose runs are also counted alone",
@@ -96,6 +109,10 @@ def _parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, bool, Path |
     if len(grids) > 1:
         parser.error(f"give one study file, not {len(grids)}")
     is_clean = _CLEAN in args.words
+    if is_clean and grids:
+        parser.error(f"clean is for all studies of the store: leave out {grids[0]}")
+    if grids and not Path(grids[0]).exists() and (hint := cli.nearest(grids, [_CLEAN])):
+        parser.error(f"there is no study file {grids[0]}{hint}")
     if args.dry_run and not is_clean:
         parser.error("--dry-run goes with clean")
     return args, is_clean, Path(grids[0]) if grids else None

@@ -17,7 +17,7 @@ from hpc_xfer.study.summary.settings_lines import (
 from hpc_xfer.system import terminal
 
 if TYPE_CHECKING:  # takes 40 ms, which --help and --json need not
-    from rich.console import JustifyMethod, RenderableType
+    from rich.console import RenderableType
     from rich.table import Table
 
 _RECORD = 6_000  # bytes of a fine-tuning: recipe, record, claims, hits
@@ -189,30 +189,24 @@ def _without_trials(study: Study) -> set[str]:
     return {run.id for block, run, recipe in runs if not used[block, recipe.uses_text]}
 
 
-def _pretrain_table(plan: Plan, todo: Plan, done: set[str], columns: list[str]) -> "Table":
+def _pretrain_table(plan: Plan, todo: Plan, done: set[str], columns: list[str]) -> "RenderableType":
     """Make one row per pre-training; columns are settings that differ within a method."""
     runs = plan.of("pretrain")
     rows = [run.columns | _start_of(run) for run in runs]
     packs = {run.id: pack for pack in _packs(todo) for run in pack.runs}
-    from hpc_xfer.system.screen.plain_console import line
-    from hpc_xfer.system.screen.titled_table import titled_table
+    from hpc_xfer.system.screen.table_or_lines import TableOrLines
 
-    table = titled_table("pre-training")
     settings = (name.removeprefix("pretrain_") for name in columns)
-    cells_of = [[setting(read_cell(row.get(name, ""))) for name in columns] for row in rows]
-    long = {i for cells in cells_of for i, cell in enumerate(cells) if len(cell) > _LONG}
-    for i, name in enumerate(("run", *settings, "GPUs", "minutes", "state")):
-        justify: JustifyMethod = "left" if name in _WORDS or i - 1 in long else "right"
-        table.add_column(name, justify=justify, no_wrap=i - 1 not in long)
-    for run, cells in zip(runs, cells_of, strict=True):
+    texts = []
+    for run, row in zip(runs, rows, strict=True):
         pack = packs.get(run.id)
+        cells = [setting(read_cell(row.get(name, ""))) for name in columns]
         cost = ["", ""] if pack is None else [str(pack.gpus), f"{pack.minutes:g}"]
-        texts = map(line, cells)  # a list in a cell is no markup
-        table.add_row(run.id, *texts, *cost, "done" if run.id in done else "to do")
-    return table
+        texts.append([run.id, *cells, *cost, "done" if run.id in done else "to do"])
+    names = ["run", *settings, "GPUs", "minutes", "state"]
+    return TableOrLines("pre-training", names, texts, _WORDS, ("method", "state"))
 
 
-_LONG = 24  # letters of a value that takes several lines where there is no room for one
 _WORDS = ("run", "method", "arch", "source", "weights", "init", "lock", "select", "state")
 # Settings without a default that differs between methods: where one method has it, somebody chose.
 _CHOSEN = ("init", "lock", "patch_dropout", "batchnorm", "accumulate", "select")

@@ -51,5 +51,5 @@ BEING_CANCELLED = "being cancelled"
 MISSING_MEANINGS: Mapping[str, str] = {
     CANCELLED: "launch the study again to run them",
     BEING_CANCELLED: "Slurm is ending their jobs",
-    "dependency": "Slurm dropped their jobs because a job before them failed",
+    "dependency": "Slurm dropped their jobs because a job before them failed or was cancelled",
 }

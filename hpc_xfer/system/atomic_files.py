@@ -119,18 +119,19 @@ def open_to_append(path: Path) -> int:
     return handle
 
 
-def make_folder(path: Path, mode: int = _FOLDER) -> None:
+def make_folder(path: Path, mode: int = _FOLDER, again: bool = True) -> None:
     """Make a folder and those above it, unless it is there; Path.mkdir lets others write to them.
 
     Raises:
-        StoreError: a link is there.
-        OSError: it cannot be made, or a file is there.
+        OSError: it cannot be made, or a file is there; a StoreError where a link is.
     """
     try:
         os.mkdir(str(path), permissions.allowed_mode(mode))
     except FileNotFoundError:
+        if not again:  # the folder above is there: it is an automounter's, where nobody makes one
+            raise
         make_folder(path.parent)
-        make_folder(path, mode)
+        make_folder(path, mode, again=False)
     except FileExistsError:
         if not is_folder(path):
             raise
@@ -284,8 +285,7 @@ def sha256(path: Path) -> str:
     """Return the hex digest of a file, read a megabyte at a time.
 
     Raises:
-        OddFile: a pipe or a device.
-        OSError: it cannot be read.
+        OddFile: a pipe or a device; OSError: it cannot be read.
     """
     digest = hashlib.sha256()
     with open(open_plainly(path, follow=True), "rb") as file:

@@ -9,12 +9,14 @@ All that a person sees goes through here, since it may hold text of others; see 
 """
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from hpc_xfer.system.screen.output_stream import OutputStream
 from hpc_xfer.system.screen.plain_stream import PlainStream
 from hpc_xfer.system.screen.plain_text import plain
 
@@ -48,11 +50,33 @@ def json_text(content: object, indent: int | None = None, sort_keys: bool = Fals
 
 
 def guard_streams() -> None:
-    """Let all that this process prints go through PlainStream; a console has a door of its own."""
+    """Let all that this process prints go through PlainStream; a console has a door of its own.
+
+    A standard stream that was closed (`2>&-`) leads to nothing: the next file would get its number,
+    and what a library prints would go into that file.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is not None and not isinstance(stream, PlainStream):
-            setattr(sys, name, PlainStream(stream))
+            setattr(sys, name, PlainStream(OutputStream(stream)))
+
+
+def outlive_readers() -> None:
+    """Go on with the work of this process when its output cannot be written any more."""
+    OutputStream.outlives_readers = True
+
+
+def finish_output() -> list[str]:
+    """Write what Python still holds of the output; tell of what could not be written."""
+    streams = [stream for stream in (sys.stdout, sys.stderr) if stream is not None]  # not closed
+    for stream in streams:
+        stream.flush()
+    return [lost for stream in streams if (lost := getattr(stream, "lost", ""))]
 
 
 def shown(what: str) -> AbstractContextManager[ProgressCallback]:
@@ -73,7 +97,7 @@ def _shown(
 ) -> Iterator[ProgressCallback]:
     """Show progress with the given columns of rich.progress between the bar and the time left."""
     screen, what = console(stderr=True), plain(what)
-    if not screen.is_terminal:
+    if not is_live(screen):
         yield log(what, lambda line: screen.print(line, markup=False))
         return
     from rich import progress
@@ -142,6 +166,11 @@ class _TenthsOfBytes(_Tenths):
     def _amount(self, done: int, total: int, began: float) -> str:
         rate = (done - self._first) / max(time.monotonic() - began, 1e-3)
         return f"{size(done)} of {size(total)}, {size(rate)}/s"
+
+
+def is_live(screen: "Console") -> bool:
+    """Tell whether a screen can be drawn over: rich draws nothing live where TERM is `dumb`."""
+    return screen.is_terminal and not screen.is_dumb_terminal
 
 
 def console(stderr: bool = False) -> "Console":

@@ -160,6 +160,16 @@ def test_clean_removes_what_cannot_matter(
     assert littered.call(capsys, "clean")["removed"] == []
 
 
+def test_a_clean_of_one_study_is_refused(
+    littered: LitteredStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would clean all, whatever study is named."""
+    with pytest.raises(SystemExit):
+        main(["clean", "grid.yaml", "--store", str(littered.store.root)])
+    assert "clean is for all studies of the store: leave out grid.yaml" in capsys.readouterr().err
+    assert littered.stranger.exists()
+
+
 def test_hours_of_work_that_no_study_names_are_told_and_left(
     littered: LitteredStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -288,9 +298,35 @@ def test_no_link_is_followed(littered: LitteredStore, capsys: pytest.CaptureFixt
     assert (outside / "data").exists()
 
 
-def test_a_store_that_is_not_there_is_no_empty_one(tmp_path: Path) -> None:
+def test_what_this_package_did_not_make_stays(
+    littered: LitteredStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = littered.store.runs / "notes", littered.stranger, littered.store.code / "my tools"
+    for folder in places:
+        folder.mkdir(exist_ok=True)
+        (folder / "lab book.txt").write_text("precious")
+        os.utime(folder, (time.time() - 2 * DAY,) * 2)
+    theirs = littered.store.runs / ".cache.tmp"
+    theirs.touch()
+    os.utime(theirs, (time.time() - 2 * DAY,) * 2)
+    told = littered.call(capsys)
+    assert told["runs"] == 5 and told["kinds"]["other"]["files"] >= 3
+    assert littered.call(capsys, "clean")["errors"] == []
+    assert theirs.exists() and all((folder / "lab book.txt").exists() for folder in places)
+    kept = {each["what"]: each["names"] for each in told["may_go"] if not each["cleaned"]}
+    assert kept["runs that no study names, with files of others"] == [str(littered.stranger)]
+
+
+def test_a_folder_that_is_no_store_is_none(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="this store does not exist"):
         main(["--store", str(tmp_path / "none")])
+    (tmp_path / "none-rehearsal-20260101-000000").mkdir()
+    with pytest.raises(StoreError, match=r"beside it: 1 rehearsal, as .*none-rehearsal-2026"):
+        main(["--store", str(tmp_path / "none")])
+    (tmp_path / "none-rehearsal-20260101-000000").rmdir()
+    with pytest.raises(StoreError, match="this is not a store: it has neither runs/ nor studies/"):
+        main(["clean", "--store", str(tmp_path)])
+    assert [*tmp_path.iterdir()] == []  # no lock is left there
 
 
 def test_people_read_a_table_and_the_command_that_frees_the_rest(

@@ -10,7 +10,7 @@ from hpc_xfer.system.screen.plain_console import PlainConsole
 NOW = ["clip laion 8M é 40% 1,200/s"] * 4
 
 
-def screen(width: int, encoding: str = "utf-8") -> list[str]:
+def screen(width: int, encoding: str = "utf-8", is_over: bool = False) -> list[str]:
     """Lines of the display in the middle of a study of 40,000 runs, 100 s after its start."""
     clock = [0.0]
     out = io.BytesIO()
@@ -22,6 +22,8 @@ def screen(width: int, encoding: str = "utf-8") -> list[str]:
         clock.append(seconds)
         bars.update(task, advance=5_000)
     bars.show_running(NOW)
+    if is_over:
+        bars.stop()
     console.print(bars.get_renderable())
     file.flush()
     return [line.rstrip() for line in out.getvalue().decode(encoding).splitlines()]
@@ -50,3 +52,10 @@ def test_a_terminal_without_these_characters_gets_others() -> None:
     assert bar == "fine-tuning  -      10000/40000 0:01:40 0:05:00 to go"
     assert now.startswith(r"now: clip laion 8M \xe9 40%")
     assert screen(60, "latin-1")[1].endswith("1,200~")
+
+
+def test_a_launch_that_has_ended_has_nothing_to_go() -> None:
+    """Some of its runs failed, and others wait for them."""
+    assert screen(80, is_over=True) == [
+        "fine-tuning  ━━━━━━╸                    10000/40000 0:01:40"
+    ]

@@ -30,6 +30,17 @@ def test_a_log_gets_the_counts_at_once_and_then_seldom(
     assert capsys.readouterr().err == "pre-training 0/1\n"
 
 
+def test_a_terminal_that_cannot_move_its_cursor_gets_lines_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in an editor or on a console of a service; live bars would show nothing till the end."""
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("TERM", "dumb")
+    with Display(Plan((RUN,), Resources()), Store(tmp_path), set()) as display:
+        display.refresh([RUN.id])
+        assert capsys.readouterr().err == "pre-training 0/1\n"
+
+
 def test_each_process_of_another_launch_is_named_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,11 +7,14 @@ from pathlib import Path
 import pytest
 
 from hpc_xfer.errors import StudyError
-from hpc_xfer.monitoring.log_follower import follow
+from hpc_xfer.monitoring.log_follower import follow, log_of
 from hpc_xfer.monitoring.run_ids import run_that_begins
 from hpc_xfer.monitoring.study_state import StudyState
 from hpc_xfer.states.run_states import RunStatus
-from tests.monitoring.states import TWO, element, line, study_state
+from hpc_xfer.store import failures
+from hpc_xfer.study.job_arrays import JobArray
+from hpc_xfer.study.plan import Pack
+from tests.monitoring.states import TWO, element, line, study_state, submission
 
 
 def in_state(study: StudyState, status: RunStatus) -> StudyState:
@@ -56,12 +59,13 @@ def test_a_log_is_followed_over_a_requeue_and_a_new_job_to_the_end_of_the_run(
     ]  # fmt: skip
     written = [(first, "step 1\nst"), (first, "ep 2\n"), (first, "requeued\n"), (second, "step 3")]
     assert followed(states, iter(written)) == [
-        f"== {first}",
         f"{TWO.id} is pending (not enough of the cluster is free (Slurm: Resources)); its log "
         f"will be {first}",
-        "step 1", "step 2", "requeued", f"== {second}",
+        f"== {first}", "step 1", "step 2",
+        f"{TWO.id} is pending (not enough of the cluster is free (Slurm: Resources))",
+        "requeued",
         f"{TWO.id} is running; its log will be {second}",
-        "step 3", f"{TWO.id} is done",
+        f"== {second}", "step 3", f"{TWO.id} is done",
     ]  # fmt: skip
 
 
@@ -69,6 +73,18 @@ def test_a_run_that_fails_for_good_ends_with_its_message(tmp_path: Path) -> None
     failed = RunStatus("failed", "nan", "the loss is nan at step 7\nand more", element("12"))
     lines = followed([in_state(study_state(tmp_path), failed)], iter(()))
     assert lines[-1] == f"{TWO.id} is failed: nan: the loss is nan at step 7"
+
+
+def test_a_run_of_another_study_has_its_log_there(tmp_path: Path) -> None:
+    study = study_state(tmp_path)
+    array = JobArray((Pack((TWO,), 1.0, 1),))
+    study.store.write_manifest("other", array, {})
+    theirs = submission("31", "ft.other", 1, study="other", batch=array.id)
+    study.ledger.record_intent(theirs)
+    study.ledger.record_submitted(theirs, "31")
+    failures.write(study.store.run(TWO.id), "nan", "the loss is nan", job="31_0", node="n1")
+    log = study.store.study("other").logs / "31_0_0_log.out"
+    assert log_of(in_state(study, RunStatus("failed", "nan")), TWO) == log
 
 
 def test_the_run_is_named_by_the_start_of_its_id(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from hpc_xfer.monitoring import status_tables
 from hpc_xfer.monitoring.shown_table import ShownTable, fitting_columns
+from hpc_xfer.study.state_words import STATES
 from hpc_xfer.system.screen.plain_console import PlainConsole
 from tests.monitoring.states import TABLES_AT_120, study_state
 
@@ -65,6 +66,23 @@ def test_tables_fit_the_screen(width: int, screen: str, tmp_path: Path) -> None:
     tables = lines[: next(i for i, line in enumerate(lines) if line.startswith("8 runs"))]
     assert "\n".join(tables) + "\n" == screen
     assert max(map(len, tables)) <= width
+
+
+def test_counts_in_every_state_are_told_in_words_where_no_table_fits() -> None:
+    """A count that is cut is another count."""
+    columns = ("data set", "shots", "runs", *STATES, "to go")
+    row = ["caltech101", "full", "40,000", *(f"{1000 + n:,}" for n in range(8)), "2.0 h"]
+    table = ShownTable("fine-tuning", columns, [row, row], ["done"] * 2, least=("to go", "runs"))
+    words = (
+        "caltech101: shots full, runs 40,000, done 1,000, running 1,001, starting 1,002, pending "
+        "1,003, blocked 1,004, failed 1,005, lost 1,006, missing 1,007, to go 2.0 h"
+    )
+    console = PlainConsole(file=(told := StringIO()), width=60)
+    console.print(table.drawn())
+    assert " ".join(told.getvalue().split()) == f"fine-tuning {words} {words}"
+    console.print(table.drawn(most=1))
+    *_, row_in_one_line, more = told.getvalue().splitlines()
+    assert row_in_one_line.endswith("\u2026") and more == "... 1 more rows"
 
 
 def test_empty_columns_go_before_any_other() -> None:

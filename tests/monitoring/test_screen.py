@@ -74,7 +74,7 @@ def test_a_table_that_is_cut_shows_what_failed_and_counts_the_rest(tmp_path: Pat
 def test_a_high_screen_shows_everything(tmp_path: Path) -> None:
     rows = shown(large_study(tmp_path), a_screen(200))
     assert not any("more rows" in row or "more lines" in row for row in rows)
-    assert len(rows) == 2 + MANY + 9
+    assert len(rows) == 2 + MANY + 10
 
 
 def test_a_narrow_screen_keeps_the_ids(tmp_path: Path) -> None:

@@ -49,7 +49,8 @@ waiting: 2: an earlier job has not ended (Slurm: Dependency)
 supervised [bold] 256 seed 1 waits for data 20% of the time: more resources.pretrain.workers or faster storage would speed it up
 failed: nan: 1 (the loss was not finite; a lower learning rate helps)
   the loss is nan at step 7
-  a78d14cc65e3; more with --why RUN"""  # noqa: E501
+  a78d14cc65e3; more with --why RUN
+to try them again, once the cause is fixed: python -m hpc_xfer.launch a.yaml --retry-failed"""  # noqa: E501
 
 
 def test_a_study_in_the_middle(tmp_path: Path, shown: Shown) -> None:
@@ -83,9 +84,26 @@ def test_where_there_are_gpus_it_is_they_that_wait(tmp_path: Path, shown: Shown)
 
 def test_a_study_that_is_over_tells_where_its_report_is(tmp_path: Path, shown: Shown) -> None:
     over = all_in(study_state(tmp_path), RunStatus("done"))
+    launch = "python -m hpc_xfer.launch a.yaml"
+    assert shown(over)[-1] == f"no report is there; to collect and report: {launch}"
     report = over.store.study("s").report
     report.touch()
     assert shown(over)[-2:] == ["8 runs: 8 done", f"report: {report}"]
+    ended = replace(over, status={**over.status, TWO.id: RunStatus("missing")})
+    assert shown(ended)[-2:] == [
+        f"nothing works on the rest; to go on: {launch}", f"report: {report}",
+    ]  # fmt: skip
+
+
+def test_what_no_launch_tries_again_is_told_with_the_way_to_do_so(
+    tmp_path: Path, shown: Shown
+) -> None:
+    retry = "to try them again, once the cause is fixed: python -m hpc_xfer.launch a.yaml "
+    state = study_state(tmp_path)
+    assert f"{retry}--retry-failed" in shown(state)
+    transient = RunStatus("failed", "preempted", "the node was taken")
+    others = replace(state, status={**state.status, FEW[2].id: transient})
+    assert not any(line.startswith(retry) for line in shown(others))
 
 
 def test_a_study_that_was_never_launched_says_so_in_one_line(tmp_path: Path, shown: Shown) -> None:

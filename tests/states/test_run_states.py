@@ -130,6 +130,14 @@ def test_a_job_that_is_being_cancelled_is_not_running(ledger: Ledger) -> None:
     assert states(ledger)[0] == ("missing", "cancelled")
 
 
+def test_an_array_that_a_person_cancelled_while_it_waited_is_cancelled(ledger: Ledger) -> None:
+    """Slurm shows one row without an index for the elements that never began."""
+    alone, whole = line("13_0", "TIMEOUT"), line("13", "CANCELLED", "Dependency")
+    assert states(ledger, line("12", "RUNNING"), whole)[1] == ("missing", "cancelled")
+    assert states(ledger, line("12", "RUNNING"), whole, alone)[1] == ("lost", "time limit")
+    assert states(ledger, line("12", "RUNNING"), line("13", "RUNNING"))[1] == ("lost", "killed")
+
+
 def test_a_job_that_was_submitted_a_moment_ago_is_not_lost(ledger: Ledger) -> None:
     """A controller that restarts, or a squeue that caches, does not show it yet."""
     now = server_time(ledger.store.root)

@@ -181,7 +181,7 @@ def test_pretrainings_that_get_no_trial_are_told_and_not_those_that_only_leaves_
     assert "no fine-tuning starts" not in text.getvalue()
 
 
-def test_long_values_take_several_lines_and_no_id_is_cut(tmp_path: Path) -> None:
+def test_a_long_value_hides_no_id_and_no_state(tmp_path: Path) -> None:
     templates = ", ".join(f"'a {kind} of a {{}}.'" for kind in ("photo", "picture", "drawing"))
     grid = f"""
 name: captions
@@ -196,7 +196,8 @@ pretrain:
 """
     _, plan, _ = make(tmp_path, grid)
     lines = rendered(tmp_path, grid).splitlines()
-    for run in plan.of("pretrain"):
-        assert any(line.startswith(run.id) and line.rstrip().endswith("to do") for line in lines)
+    runs = plan.of("pretrain")
+    assert all(any(line.startswith(run.id) for line in lines) for run in runs)
     shown = " ".join(" ".join(lines).split())
+    assert shown.count(", to do") == len(runs)
     assert all(word in shown for word in ("photo", "picture", "drawing", "title", "tags")), lines

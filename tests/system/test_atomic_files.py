@@ -242,3 +242,11 @@ def test_many_files_are_synced_together_and_a_missing_one_is_told(tmp_path: Path
     files[0].unlink()
     with pytest.raises(StoreError, match="cannot be written"):
         sync_all(files)
+
+
+def test_a_folder_in_which_nobody_can_make_one_is_told_at_once() -> None:
+    """As below an automounter: `mkdir` says that there is no such folder, though it is there."""
+    with pytest.raises(FileNotFoundError):
+        atomic_files.make_folder(Path("/proc/no such/runs"))
+    with pytest.raises(StoreError, match="cannot be written"):
+        atomic_files.write_text(Path("/proc/no such/a.csv"), "a")

@@ -1,6 +1,8 @@
 """A long step says how far it is, in few lines where there is no terminal."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -42,3 +44,11 @@ def test_bytes_are_shown_with_their_rate(capsys: pytest.CaptureFixture[str]) -> 
 )  # fmt: skip
 def test_a_number_of_bytes_in_words(number: float, words: str) -> None:
     assert size(number) == words
+
+
+def test_no_file_gets_the_number_of_a_closed_standard_stream() -> None:
+    """What a library prints there would go into the file."""
+    code = "import os; from hpc_xfer.system import terminal as t; t.guard_streams(); "
+    code += "os._exit(os.open('/dev/null', os.O_RDONLY))"
+    done = subprocess.run(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-c", code])
+    assert done.returncode == 3

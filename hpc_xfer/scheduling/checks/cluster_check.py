@@ -14,6 +14,7 @@ from hpc_xfer.slurm.batch_script import log_path, sbatch_parameters
 from hpc_xfer.slurm.clusters import cluster_of
 from hpc_xfer.slurm.control import cancel_jobs
 from hpc_xfer.slurm.limits import submit_limits
+from hpc_xfer.slurm.nodes.node_limits import NONE_IS_UP
 from hpc_xfer.slurm.parsing import QueueLine
 from hpc_xfer.slurm.queue import current_queue, current_user
 from hpc_xfer.slurm.request import Request
@@ -131,9 +132,11 @@ def _size(request: Request) -> tuple[int, float]:
 def _accepted(kind: str, request: Request, refusal: str | None, slurm: Slurm) -> CheckResult:
     minutes = sbatch_parameters(request, slurm)["time"]
     accepted = f"{counted(request.tasks, 'process', 'es')} for {minutes:,} min accepted"
+    advice = "correct partition, account, qos, GPUs, memory or time in the site file"
+    if refusal is not None and NONE_IS_UP in refusal:
+        advice = "ask the administrators when its nodes are back, or name another partition"
     return CheckResult(
-        f"{kind} jobs", refusal is None, accepted if refusal is None else refusal,
-        "correct partition, account, qos, GPUs, memory or time in the site file",
+        f"{kind} jobs", refusal is None, accepted if refusal is None else refusal, advice
     )  # fmt: skip
 
 

@@ -3,6 +3,8 @@
 explained("Requested node configuration is not available", parameters, cluster)
 """
 
+import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,8 +14,10 @@ from hpc_xfer.system.terminal import counted
 
 _NO_NODE = "node configuration is not available"
 # --exact: else nodes that differ are one line with the least of each number
-_NODES = ["sinfo", "--noheader", "--all", "--exact", "--format=%P|%c|%m|%G"]
+_NODES = ["sinfo", "--noheader", "--all", "--exact", "--format=%P|%c|%m|%G|%D|%T"]
 _KINDS_TOLD = 3  # of GPUs
+NONE_IS_UP = "no node of the partition is up"  # then Slurm says that none fits, whatever was asked
+_NOT_UP = re.compile(r"(drain|down|fail|maint|inval|unknown|no_resp).*|.*\*")  # * does not answer
 
 
 def explained(complaint: str, parameters: Mapping[str, Any], cluster: str | None) -> str:
@@ -24,9 +28,12 @@ def explained(complaint: str, parameters: Mapping[str, Any], cluster: str | None
     """
     if _NO_NODE not in complaint:
         return complaint
-    have = _have(parameters.get("partition"), cluster)
-    if have is None:
+    found = _have(parameters.get("partition"), cluster)
+    if found is None:
         return complaint
+    have, not_up = found
+    if not_up:
+        return f"{complaint} ({NONE_IS_UP}: {not_up})"
     return f"{complaint} (asked of a node: {_asked(parameters)}; nodes have at most {have})"
 
 
@@ -52,8 +59,11 @@ def _gigabytes(megabytes: int) -> str:
     return f"{megabytes / 1024:.4g} GB"
 
 
-def _have(partition: str | None, cluster: str | None) -> str | None:
-    """The most CPUs and memory of a node, and kinds of GPUs; None where Slurm does not tell."""
+def _have(partition: str | None, cluster: str | None) -> tuple[str, str] | None:
+    """What nodes have, and their states where none of them is up; None where Slurm tells nothing.
+
+    The first: the most CPUs and memory of a node, and kinds of GPUs.
+    """
     try:
         lines = run_with_retries(_NODES, cluster).splitlines()
     except SlurmError:
@@ -62,14 +72,20 @@ def _have(partition: str | None, cluster: str | None) -> str | None:
     cpus: list[int] = []
     memory: list[int] = []
     kinds: dict[str, None] = {}
+    states: Counter[str] = Counter()
     for line in lines:
-        name, count, megabytes, gres = (line.strip().split("|", 3) + [""] * 4)[:4]
+        name, count, megabytes, gres, nodes, state = (line.strip().split("|", 5) + [""] * 6)[:6]
         is_ours = name.endswith("*") if wanted is None else name.rstrip("*") in wanted
         if is_ours and count.isdigit() and megabytes.isdigit():
             cpus.append(int(count))
             memory.append(int(megabytes))
             kinds[gres] = None
+            states[state] += int(nodes) if nodes.isdigit() else 1
     if not cpus:
         return None
     told = [gres for gres in kinds if gres not in ("", "(null)")][:_KINDS_TOLD]
-    return ", ".join([counted(max(cpus), "CPU"), _gigabytes(max(memory)), *told])
+    not_up = ", ".join(f"{number:,} {state}" for state, number in states.items())
+    return (
+        ", ".join([counted(max(cpus), "CPU"), _gigabytes(max(memory)), *told]),
+        not_up if all(map(_NOT_UP.fullmatch, states)) else "",
+    )

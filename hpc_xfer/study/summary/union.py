@@ -88,15 +88,14 @@ class Union:
         from rich.console import Group
 
         from hpc_xfer.system.screen.plain_console import line
-        from hpc_xfer.system.screen.titled_table import titled_table
+        from hpc_xfer.system.screen.table_or_lines import TableOrLines
 
-        table = titled_table(f"{len(self.rows)} studies")
-        table.add_column("study", min_width=8)
-        for name in ("runs", "done", "shared", "to do", "GPU-hours", "disk"):
-            table.add_column(name, justify="right", no_wrap=True)
+        names = ["study", "runs", "done", "shared", "to do", "GPU-hours", "disk"]
+        rows = []
         for row in self.rows:
             counts = [f"{n:,}" for n in (row.runs, row.done, row.shared, row.to_do)]
-            table.add_row(row.study, *counts, f"{row.gpu_hours:,.1f}", _size(row.disk))
+            rows.append([row.study, *counts, f"{row.gpu_hours:,.1f}", _size(row.disk)])
+        table = TableOrLines(f"{len(self.rows)} studies", names, rows, left=("study",))
         return Group(table, *map(line, self.sentences()))
 
     def sentences(self) -> list[str]:

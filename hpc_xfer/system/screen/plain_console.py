@@ -1,7 +1,8 @@
 """A console of rich that shows text of others as text; its own colours and moves stay."""
 
+import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NoReturn
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
@@ -12,6 +13,10 @@ from hpc_xfer.system.screen.plain_text import plain
 
 class PlainConsole(Console):
     """Prints strings and cells of tables in one line each; a `Text` may have several."""
+
+    def on_broken_pipe(self) -> NoReturn:
+        """Leave it to the command, as where it prints without a console; rich exits with 1."""
+        raise sys.exc_info()[1] or BrokenPipeError
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Make a text of a string: here its width is measured, so here its escapes are written."""

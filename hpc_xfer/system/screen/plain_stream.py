@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, TextIO
 
+from hpc_xfer.system.screen.output_stream import OutputStream
 from hpc_xfer.system.screen.plain_text import plain
 
 
@@ -12,7 +13,7 @@ class PlainStream:
     Tracebacks, warnings and errors of argparse reach a terminal without `say`.
     """
 
-    def __init__(self, unfiltered: TextIO) -> None:
+    def __init__(self, unfiltered: TextIO | OutputStream) -> None:
         self.unfiltered = unfiltered
 
     def write(self, text: str) -> int:

@@ -15,9 +15,9 @@ from tests.conftest import Command
 NO_NODE = "Requested node configuration is not available"
 JOB = {"ntasks_per_node": 4, "cpus_per_task": 8, "partition": "gpu"}
 SINFO = """cat <<'END'
-gpu*|64|250000|gpu:a100:4
-gpu*|128|500000|gpu:h100:8
-cpu|256|1000000|(null)
+gpu*|64|250000|gpu:a100:4|20|idle
+gpu*|128|500000|gpu:h100:8|1|down*
+cpu|256|1000000|(null)|4|mixed
 END"""
 
 
@@ -51,6 +51,16 @@ def test_each_way_to_ask_is_understood(more: dict[str, str], asked: str, command
     have = "128 CPUs, 488.3 GB, gpu:a100:4, gpu:h100:8"
     assert explained(NO_NODE, {**JOB, **more}, None) == (
         f"{NO_NODE} (asked of a node: {asked}; nodes have at most {have})"
+    )
+
+
+def test_a_partition_without_a_node_that_is_up_is_told_from_a_job_that_is_too_large(
+    command: Command,
+) -> None:
+    """Slurm says the same of both."""
+    command("sinfo", SINFO.replace("idle", "drained"))
+    assert explained(NO_NODE, JOB, None) == (
+        f"{NO_NODE} (no node of the partition is up: 20 drained, 1 down*)"
     )
 
 
