@@ -2,7 +2,6 @@
 
 import os
 import sys
-from typing import Any
 
 __version__ = "0.1.0"
 
@@ -31,6 +30,8 @@ def _leave_the_working_folder() -> None:
 
 def _say_ctrl_c_in_a_word() -> None:
     """Show no traceback of our imports where Ctrl-C comes before a command has begun."""
+    from typing import Any  # not above, where the working folder could still give its own
+
     shown = sys.excepthook
 
     def show(kind: Any, error: Any, trace: Any) -> None:

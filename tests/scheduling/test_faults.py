@@ -153,8 +153,11 @@ def test_a_controller_that_restarts_is_waited_for(
     study.launch()
     launched = time.time()
     study.reaches(50)
+    held = study.workers()
+    kill(held, signal.SIGSTOP)  # an end that only the old controller heard of is found after 300 s
     wait_for(lambda: cluster.has_written_down(launched))
     cluster.restart_controller()
+    kill(held, signal.SIGCONT)
     study.ends(cluster)
     assert study.results() == expected
 

@@ -21,6 +21,7 @@ from hpc_xfer.system import machine
 # agree on a failure, so it is handed over as data.
 FAILED, UNSHARED = "failure", "unshared"
 FAILURES = (FAILED, UNSHARED)
+_DEATH_SECONDS = 5.0  # in which the system tells of a process whose sockets are closed already
 
 
 class Batches(Protocol):
@@ -91,10 +92,21 @@ def _death_as_memory_error() -> Iterator[None]:
             raise
         if str(error).startswith("Caught "):  # raised inside the process, which is alive
             raise
+        if not isinstance(error, RuntimeError):
+            _let_torch_tell_it()
         raise MemoryError(
             "a loading process was killed, as the system does when memory runs out; give the run "
             "more memory_per_gpu or fewer workers"
         ) from error
+
+
+def _let_torch_tell_it() -> None:
+    """Wait for torch's handler of a dead loading process: it raises wherever we are at that moment.
+
+    Once per loader; in the middle of our report of the failure it would end this process.
+    """
+    with contextlib.suppress(RuntimeError):
+        time.sleep(_DEATH_SECONDS)  # the handler cuts it short
 
 
 def _joined(pieces: list[Batch], device: torch.device, copied: bool) -> Batch:
