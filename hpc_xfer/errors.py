@@ -60,7 +60,7 @@ class StoreError(XferError):
 
 
 class OutputLost(XferError, OSError):
-    """What a command prints cannot be written; an OSError, which `warnings` lets pass."""
+    """Output of a command cannot be written; an OSError, which `warnings` lets pass."""
 
 
 class RecipeUnreadable(XferError):

@@ -117,7 +117,7 @@ class Trained(Pretrain):
         return ()
 
     def targets_of(self, source: str) -> tuple[Target, ...]:
-        """What the method needs beside the images of a source."""
+        """Return what the method needs beside the images of a source."""
         return self.targets
 
     @property

@@ -282,13 +282,20 @@ def test_imported_results_take_part_in_every_table(tmp_path: Path) -> None:
     }
 
 
-def test_a_report_is_not_current_after_an_import_or_its_removal(tmp_path: Path) -> None:
+def reported(tmp_path: Path) -> LaunchedStudy:
+    """A study whose runs are all done, with tables and a report."""
     study, plan, store = fabricated.make(tmp_path)
     fabricated.record_all(store, plan.runs)
     folder = store.study(study.name)
     collect(plan, store, folder.summary, folder)
     folder.report.touch()
-    launched = LaunchedStudy(study, plan, store, Site(), None)
+    return LaunchedStudy(study, plan, store, Site(), None)
+
+
+def test_a_report_is_not_current_after_an_import_or_its_removal(tmp_path: Path) -> None:
+    launched = reported(tmp_path)
+    plan, store = launched.plan, launched.store
+    folder = store.study(launched.study.name)
     assert is_report_current(launched)
     imported_now = folder.imported / "a.csv"
     imported_now.parent.mkdir()
@@ -305,12 +312,8 @@ def test_a_report_is_not_current_after_an_import_or_its_removal(tmp_path: Path) 
 
 
 def test_a_report_is_not_current_where_a_run_has_gone_since(tmp_path: Path) -> None:
-    study, plan, store = fabricated.make(tmp_path)
-    fabricated.record_all(store, plan.runs)
-    folder = store.study(study.name)
-    collect(plan, store, folder.summary, folder)
-    folder.report.touch()
-    launched = LaunchedStudy(study, plan, store, Site(), None)
+    launched = reported(tmp_path)
+    plan, store = launched.plan, launched.store
     assert is_report_current(launched)
     shutil.rmtree(store.run(plan.of("finetune")[0].id).path)
     assert not is_report_current(launched)

@@ -136,13 +136,9 @@ def train(
                 stepper.check()
                 log.write(state.step, metrics.read(state.step, loss, result, state.waited))
                 heartbeat.beat(state.step, loss, state.waited - waited)
-
             if at and state.step in at:
                 _check_finite(objective, state, world)
-                with metrics.paused():
-                    for hook in at[state.step]:
-                        log.write(state.step, hook(), group="probe")
-
+                _call(at[state.step], state.step, metrics, log)
             if (asked or due) and state.step < schedule.steps:
                 heartbeat.beat(state.step, None, state.waited - waited, force=True)
                 _save(stepper, checkpoints, state, time.monotonic() - began, world)
@@ -151,6 +147,13 @@ def train(
                     _interrupt(checkpoints, state.step, schedule.steps)
 
         return _result(objective, state, schedule, time.monotonic() - began, world)
+
+
+def _call(hooks: Sequence[Hook], step: int, metrics: StepMetrics, log: MetricsLog) -> None:
+    """Call hooks after a step, outside of its measured time, and write down their values."""
+    with metrics.paused():
+        for hook in hooks:
+            log.write(step, hook(), group="probe")
 
 
 def _is_due(

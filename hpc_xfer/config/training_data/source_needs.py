@@ -10,7 +10,7 @@ from hpc_xfer.config.training_data.stand_in_values import StandInColumn, stand_i
 
 @dataclass(frozen=True)
 class SelectedSamples:
-    """What a pre-training selects of a source, and how many samples it takes of that."""
+    """A selection from a source, and how many samples a pre-training takes of it."""
 
     selection: SampleSelection
     samples: int

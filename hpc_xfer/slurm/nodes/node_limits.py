@@ -60,7 +60,7 @@ def _gigabytes(megabytes: int) -> str:
 
 
 def _have(partition: str | None, cluster: str | None) -> tuple[str, str] | None:
-    """What nodes have, and their states where none of them is up; None where Slurm tells nothing.
+    """Tell what nodes have, and their states where none is up; None where Slurm tells nothing.
 
     The first: the most CPUs and memory of a node, and kinds of GPUs.
     """

@@ -21,7 +21,7 @@ class MeasuredRates:
 
 @dataclass(frozen=True)
 class FinishedTimes:
-    """What finished runs took, by kind."""
+    """Speeds and seconds of finished runs, by kind."""
 
     pretrain: MeasuredRates = field(default_factory=MeasuredRates)
     finetune: Mapping[CostKind, Sequence[float]] = field(default_factory=dict)  # seconds
