@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from hpc_xfer.config.training_data.columns import number_text
 from hpc_xfer.config.training_data.selection import KEY, SampleSelection
 
+# A selection may draw more.
+CLASSES = ("badger", "bobcat", "cat", "coyote", "deer", "dog", "fox", "raven")
 MOST_SAMPLES = 1 << 14  # of a stand-in; also the samples that a list of keys may name
 _WITHOUT_VALUE = 1 / 16  # share of the samples that lack a value, as in real sources
 

@@ -11,12 +11,11 @@ from hpc_xfer.config.shard_index import ShardEntry, ShardIndex, read_entry
 from hpc_xfer.config.training_data import columns
 from hpc_xfer.config.training_data.selection import CLASS, KEY
 from hpc_xfer.config.training_data.source_needs import SourceNeeds
-from hpc_xfer.config.training_data.stand_in_values import sample_key
+from hpc_xfer.config.training_data.stand_in_values import CLASSES, sample_key
 from hpc_xfer.dataset_tools.stand_ins.columns import arrays_of, json_values, samples_needed
 from hpc_xfer.dataset_tools.stand_ins.tiny_images import encoded
 from hpc_xfer.system import atomic_files
 
-_CLASSES = ("badger", "bobcat", "cat", "coyote", "deer", "dog", "fox", "raven")
 _PER_SHARD = 64
 _IMAGES = 1024  # different ones of a class number; a selection of few may need thousands of samples
 
@@ -53,8 +52,8 @@ def write_source(folder: Path, needs: SourceNeeds) -> None:
 def _classes(needs: SourceNeeds) -> tuple[str, ...]:
     """Name eight classes, or as many as a selection draws."""
     drawn = max((each.selection.classes or 0 for each in needs.selected), default=0)
-    more = (f"animal {number}" for number in range(len(_CLASSES), drawn))
-    return (*_CLASSES, *more)
+    more = (f"animal {number}" for number in range(len(CLASSES), drawn))
+    return (*CLASSES, *more)
 
 
 def _write_tar(

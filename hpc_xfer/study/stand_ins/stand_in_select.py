@@ -16,9 +16,8 @@ from typing import Any
 
 from hpc_xfer.config.recipes import Trained
 from hpc_xfer.config.training_data.selection import KeyList, SampleSelection
-from hpc_xfer.config.training_data.stand_in_values import stand_in_columns
+from hpc_xfer.config.training_data.stand_in_values import CLASSES, stand_in_columns
 
-CLASSES = 8  # of a stand-in, unless a selection draws more
 _FEWEST_CLASSES, _CLASS_STEP = 4, 2  # that a selection draws, and more of each next number
 _IMAGE_STEP = 4  # images per class more of each next number
 _LEAST_SHARE, _LARGEST_SHARE = 0.25, 0.75  # of `best`; 1% of a stand-in is nothing
@@ -54,7 +53,7 @@ class StandInSelections:
         balanced = [(s, n) for s, n in chosen if s.per_class and s.classes is None]
         most = max((sizes[n] for _, n in balanced), default=0)
         self._balanced = _ranked(
-            {s.per_class for s, _ in balanced if s.per_class}, -(-most // CLASSES), _IMAGE_STEP
+            {s.per_class for s, _ in balanced if s.per_class}, -(-most // len(CLASSES)), _IMAGE_STEP
         )
         self.lists = _lists(chosen)
 
