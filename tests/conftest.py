@@ -228,11 +228,12 @@ AnotherTime = Callable[[float], dict[str, str]]
 
 
 @pytest.fixture
-def at_another_time(tmp_path: Path) -> AnotherTime:
+def at_another_time(tmp_path: Path) -> Iterator[AnotherTime]:
     """Gives the environment of a process whose clock is so many hours ahead (or, below 0, late)."""
     _needs(other_clock.missing())
     kernel_calls = other_clock.compile_kernel_calls(tmp_path)
-    return lambda hours: other_clock.shifted(hours, kernel_calls)
+    yield lambda hours: other_clock.shifted(hours, kernel_calls)
+    other_clock.clean_up()
 
 
 @pytest.fixture

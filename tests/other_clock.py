@@ -1,10 +1,16 @@
-"""Let a process believe in another time, as on a host whose clock is wrong; needs faketime."""
+"""Let a process believe in another time, as on a host whose clock is wrong; needs libfaketime."""
 
+import contextlib
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
-PROGRAMS = ("faketime", "cc")
+# Where Debian, Fedora and `make install` of its source put libfaketime.
+_PLACES = ("lib/*", "lib64", "lib", "local/lib")
+# Each process that libfaketime is loaded into makes two files there, named by its process id. It
+# leaves them when it is killed, and the program `faketime` fails where its own id meets them.
+_SHARED_MEMORY = Path("/dev/shm")
 # Calls that libfaketime 0.9.10 must not have. It breaks time.sleep of Python 3.11 and newer, which
 # sleeps until a time of the monotonic clock; and a file that is touched gets the process's time.
 _KERNEL = """
@@ -30,8 +36,9 @@ int futimens(int file, const struct timespec times[2]) {
 
 
 def missing() -> list[str]:
-    """Return the programs that are not installed."""
-    return [name for name in PROGRAMS if shutil.which(name) is None]
+    """Return what is not installed."""
+    compiler = [] if shutil.which("cc") else ["cc"]
+    return compiler if any(_libraries()) else [*compiler, "faketime"]
 
 
 def compile_kernel_calls(folder: Path) -> Path:
@@ -48,13 +55,23 @@ def shifted(hours: float, kernel_calls: Path) -> dict[str, str]:
     Times of files stay those of the file system, and the monotonic clock is right: as on a host
     that mounts another's disk.
     """
-    call = ["faketime", "-m", "-f", "+0", "printenv", "LD_PRELOAD"]
-    told = subprocess.run(call, check=True, capture_output=True, text=True).stdout.strip()
-    places = (told.replace("$LIB", where).lstrip("/") for where in ("lib/*", "lib64", "lib"))
-    library = next(found for place in places for found in Path("/").glob(place))
+    library = next(_libraries())
     return {
         "LD_PRELOAD": f"{kernel_calls}:{library}",
         "FAKETIME": f"{hours * 3600:+.0f}",
         "NO_FAKE_STAT": "1",
         "DONT_FAKE_MONOTONIC": "1",
     }
+
+
+def clean_up() -> None:
+    """Remove what killed processes left in shared memory."""
+    for path in _SHARED_MEMORY.glob("*faketime_s[eh]m_*"):
+        if not Path("/proc", path.name.rpartition("_")[2]).exists():
+            with contextlib.suppress(OSError):  # another user's, or another test removed it
+                path.unlink()
+
+
+def _libraries() -> Iterator[Path]:
+    for place in _PLACES:
+        yield from Path("/usr").glob(f"{place}/faketime/libfaketimeMT.so.1")

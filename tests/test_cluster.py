@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import other_clock
 from tests.cluster import Cluster, ClusterError
 from tests.cluster import __main__ as command_line
 from tests.conftest import AnotherTime
@@ -141,3 +142,20 @@ def test_a_process_may_live_in_another_time(at_another_time: AnotherTime, tmp_pa
         done = subprocess.run([sys.executable, "-c", script], env=env, cwd=tmp_path,
                               capture_output=True, text=True, check=True)  # fmt: skip
         assert int(done.stdout) == hours
+
+
+def test_a_process_that_was_killed_in_another_time_leaves_nothing_behind(
+    at_another_time: AnotherTime,
+) -> None:
+    """libfaketime leaves files in /dev/shm then; 1 in 90 later starts met one of its own number."""
+    command = [sys.executable, "-c", "print(flush=True); input()"]
+    env = {**os.environ, **at_another_time(1)}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=env, stdin=pipe, stdout=pipe) as process:
+        assert process.stdout
+        process.stdout.readline()
+        left = list(Path("/dev/shm").glob(f"*faketime*_{process.pid}"))
+        process.kill()
+    assert left
+    other_clock.clean_up()
+    assert not any(path.exists() for path in left)
