@@ -5,7 +5,7 @@ python -m hpc_xfer.launch grids/demo/demo.yaml --site grids/demo/demo.site.yaml
 
 import argparse
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from hpc_xfer.slurm.partition_time import with_time_limit
 from hpc_xfer.slurm.sbatch import is_installed
 from hpc_xfer.store.access.notes import notes_on_folders, told_once
 from hpc_xfer.store.finished.finished_runs import FinishedRuns
-from hpc_xfer.store.finished_costs import finished_times, make_plan_with_costs
+from hpc_xfer.store.finished_costs import finished_times, with_costs
 from hpc_xfer.store.launched_study import (
     LaunchedStudy,
     load_in_store,
@@ -28,6 +28,7 @@ from hpc_xfer.store.rehearsal_store import new_rehearsal_store
 from hpc_xfer.store.retry_policy import Retrier
 from hpc_xfer.store.submission_ledger import read_ledger
 from hpc_xfer.study import plan_summary, rehearsal
+from hpc_xfer.study.plan import make_plan
 from hpc_xfer.study.summary.resource_notes import resource_notes
 from hpc_xfer.study.summary.union import Union, check_names
 from hpc_xfer.system import provenance, terminal
@@ -89,8 +90,7 @@ def _check(args: argparse.Namespace) -> CheckedLaunch:
     """Read a grid, check what it needs, and make its plan."""
     from hpc_xfer.study.preflight.check_inputs import check_inputs  # --help needs none
 
-    site_file = find_site_file(args.site)
-    site_file = absolute(site_file) if site_file else None
+    site_file = absolute(found) if (found := find_site_file(args.site)) else None
     site = load_site(args.site)
     store = cli.store_of(args.store, site)
     study = load_in_store(args.grid, store, args.set, is_launch=True)
@@ -103,17 +103,19 @@ def _check(args: argparse.Namespace) -> CheckedLaunch:
 
         study, site_file = on_stand_ins(study, store, site, site_file, on)
         site = load_site(site_file)
-    checked = check_inputs(study, site, on)
-    if on == "slurm":
-        site = with_time_limit(with_cpus(site), study.resources.pretrain)
-    if args.rehearse and not args.stand_ins:
+    elif args.rehearse:
         study, store = rehearsal.rehearsal_of(study), new_rehearsal_store(store)
-    if args.rehearse:
-        terminal.say(f"rehearsing in {store.root}; remove it when you are done", stderr=True)
-    plan = make_plan_with_costs(study, site, store, on, checked.infos)
-    launched = LaunchedStudy(study, plan, store, site, site_file, tuple(args.only or ()))
+    plan, only = make_plan(study), tuple(args.only or ())
+    launched = LaunchedStudy(study, plan, store, site, site_file, only)
     look = store.finished_runs()
     done = look.of(launched.wanted.runs)  # a wrong --only is refused here
+    checked = check_inputs(study, site, on, launched.wanted.without(done))
+    if on == "slurm":
+        site = with_time_limit(with_cpus(site), study.resources.pretrain)
+    plan = with_costs(plan, study, site, store, on, checked.infos)
+    launched = replace(launched, plan=plan, site=site)
+    if args.rehearse:
+        terminal.say(f"rehearsing in {store.root}; remove it when you are done", stderr=True)
     notes = [*other_changes(study, store), *checked.notes, *_plan_notes(launched, done, on)]
     return CheckedLaunch(args, launched, on, notes, look)
 
@@ -190,8 +192,7 @@ def _show_union(checked: Sequence[CheckedLaunch], args: argparse.Namespace) -> i
     console.print(_union(checked).rendered())
     for each in checked:
         for note in each.notes:
-            text = f"{each.launched.study.name}: {note}"
-            console.print(text, soft_wrap=True, highlight=False)
+            console.print(f"{each.launched.study.name}: {note}", soft_wrap=True, highlight=False)
     terminal.say("`launch GRID --dry-run` with one of them shows its settings and its jobs")
     return 0
 
@@ -235,8 +236,7 @@ def _submit(launched: LaunchedStudy, args: argparse.Namespace, look: FinishedRun
     if report.is_finished:
         return _finish(launched, PoolResult(), report.given_up, args)
     if not args.json:
-        arguments = _arguments(args)
-        terminal.say(*report.sentences(arguments, launched.site.slurm.jobs_may_submit))
+        terminal.say(*report.sentences(_arguments(args), launched.site.slurm.jobs_may_submit))
     code = 1 if report.given_up or report.refused or report.relay_error else 0
     return code, {"schema": 1, "study": launched.study.name, **report.as_json()}
 

@@ -49,19 +49,27 @@ _OF_MEASURED = Range(0.85, 1.1)  # other nodes, other sizes; assumed
 def make_plan_with_costs(
     study: Study, site: Site, store: Store, on: str, infos: Mapping[str, DatasetInfo]
 ) -> Plan:
-    """Make the plan of a study for this site.
+    """Make the plan of a study for this site; as `with_costs`."""
+    return with_costs(make_plan(study), study, site, store, on, infos)
+
+
+def with_costs(
+    plan: Plan, study: Study, site: Site, store: Store, on: str, infos: Mapping[str, DatasetInfo]
+) -> Plan:
+    """Return the plan of a study with the costs of its runs on this site.
 
     Args:
         on: where it will run, local or slurm.
-        infos: the data sets, by name.
+        infos: the data sets that were looked at, by name; of others, what is known counts.
     """
-    images = {name: counts_of(info) for name, info in infos.items()}
+    others = (trial.dataset for trial in study.trials if trial.dataset not in infos)
+    images = {**known_counts(others, site), **{name: counts_of(infos[name]) for name in infos}}
     if on == "slurm":
         costs = _costs_on_slurm(study, site, images)
     else:
         gpus, memory = len(machine.gpus()), memory_limit()
         costs = RunCosts(images, speed_here(gpus, machine.cores(), memory, study.resources))
-    return with_finished_costs(make_plan(study, costs), store)
+    return with_finished_costs(plan.with_costs(costs), store)
 
 
 def make_plan_without_data(study: Study, site: Site, store: Store, card: str | None = None) -> Plan:

@@ -16,8 +16,10 @@ from hpc_xfer.config.schema import ConfigError
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.config.site import Site
 from hpc_xfer.errors import StudyError
+from hpc_xfer.study.plan import Plan
 from hpc_xfer.study.preflight.batch_checks import batch_errors
 from hpc_xfer.study.preflight.dataset_checks import dataset_errors, dataset_notes, probe_errors
+from hpc_xfer.study.preflight.part_to_run import part_to_run, unchecked_note
 from hpc_xfer.study.preflight.source_checks import source_errors, source_notes
 from hpc_xfer.study.preflight.weight_checks import weight_errors, weight_notes
 from hpc_xfer.study.study_file import Study
@@ -31,11 +33,15 @@ class CheckedInputs:
     notes: tuple[str, ...]  # sentences: what is there but not used, or is odd
 
 
-def check_inputs(study: Study, site: Site, on: str = "local") -> CheckedInputs:
+def check_inputs(
+    study: Study, site: Site, on: str = "local", todo: Plan | None = None
+) -> CheckedInputs:
     """Check a study against the site.
 
     Args:
         on: where it will run, local or slurm.
+        todo: the runs that are to be run. What no other run reads need not be there: data of
+            finished runs, and of parts that are not launched. None: all runs.
 
     Raises:
         StudyError: one line per error, with file, line, key path and the way out.
@@ -47,9 +53,10 @@ def check_inputs(study: Study, site: Site, on: str = "local") -> CheckedInputs:
         )
     indexes: dict[str, ShardIndex | str] = {}
     infos: dict[str, DatasetInfo | str] = {}
-    errors = [*source_errors(study, site, indexes), *weight_errors(study, site)]
+    part = study if todo is None else part_to_run(study, todo)
+    errors = [*source_errors(part, site, indexes), *weight_errors(part, site)]
     errors += batch_errors(study)
-    errors += [*dataset_errors(study, site, infos), *probe_errors(study, site)]
+    errors += [*dataset_errors(part, site, infos), *probe_errors(part, site)]
     if on == "slurm":
         errors += _nodes(study, site)
     if errors:
@@ -57,9 +64,10 @@ def check_inputs(study: Study, site: Site, on: str = "local") -> CheckedInputs:
     found = {name: info for name, info in infos.items() if isinstance(info, DatasetInfo)}
     sources = {name: each for name, each in indexes.items() if isinstance(each, ShardIndex)}
     notes = (
-        *source_notes(study, sources),
-        *dataset_notes(study, found),
-        *weight_notes(study, site),
+        *source_notes(part, sources),
+        *dataset_notes(part, found),
+        *weight_notes(part, site),
+        *unchecked_note(study, part),
     )
     return CheckedInputs(found, notes)
 

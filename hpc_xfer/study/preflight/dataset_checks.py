@@ -19,8 +19,11 @@ def dataset_errors(
     study: Study, site: Site, infos: dict[str, DatasetInfo | str]
 ) -> Iterator[ConfigError]:
     """Check data sets and shots, and fill `infos`: a large folder is listed once."""
+    wanted = {trial.dataset for trial in study.trials}
     for here, block in _blocks(study):
         for i, name in enumerate(block["datasets"]):
+            if name not in wanted:
+                continue
             if name not in infos:
                 infos[name] = info = _with_copies(_info(name, site), site.dataset(name))
                 if isinstance(info, str):  # reported once for all blocks

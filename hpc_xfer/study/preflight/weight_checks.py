@@ -23,7 +23,7 @@ def weight_errors(study: Study, site: Site) -> Iterator[ConfigError]:
     names = block_names(study)
     yield from _of_both(study, names, site)
     for block, recipe in zip(study.blocks, study.pretrains, strict=True):
-        for key, name in _weights_of(recipe):
+        for key, name in weights_of(recipe):
             why = _misspelt_block(key, name, names, site) or _wrong_weights(name, recipe, site)
             if why is not None and (block, why) not in told:
                 told.add((block, why))
@@ -60,7 +60,7 @@ def weight_notes(study: Study, site: Site) -> Iterator[str]:
     """Say what neither files nor site tell of weights, once per sentence; without errors before."""
     told = set()
     for recipe in study.pretrains:
-        for _, name in _weights_of(recipe):
+        for _, name in weights_of(recipe):
             entry = site.weights(name)
             if entry is None:
                 continue
@@ -82,7 +82,7 @@ def _size_note(facts: WeightFacts, recipe: Pretrain, where: str) -> Iterator[str
         )
 
 
-def _weights_of(recipe: Pretrain) -> Iterator[tuple[str, str]]:
+def weights_of(recipe: Pretrain) -> Iterator[tuple[str, str]]:
     """Yield the key of a recipe that names weights, and their name."""
     if isinstance(recipe, Released):
         yield "weights", recipe.weights
