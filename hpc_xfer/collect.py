@@ -28,6 +28,7 @@ from hpc_xfer import cli
 from hpc_xfer.config.site import load_site
 from hpc_xfer.results.collect_tables import COUNTS, Collected, collect
 from hpc_xfer.store.launched_study import load_in_store
+from hpc_xfer.store.rehearsal_store import load_last_rehearsal
 from hpc_xfer.study.plan import make_plan
 from hpc_xfer.system import terminal
 from hpc_xfer.system.limits import cycle_collector
@@ -41,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "python -m hpc_xfer.collect grids/size_scaling.yaml",
     )
     cli.add_grid_arguments(parser, several=True)
+    parser.add_argument("--rehearsal", action="store_true", help="collect its last rehearsal")
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: summary/ of the study")
     parser.add_argument("--json", action="store_true", help="print counts and paths as JSON")
     args = parser.parse_args(argv)
@@ -53,6 +55,8 @@ def _collect(args: argparse.Namespace) -> cli.Answer:
     """Collect one study."""
     store = cli.store_of(args.store, load_site(args.site))
     study = load_in_store(args.grid, store, args.set)
+    if args.rehearsal:
+        study, store = load_last_rehearsal(study, store)
     if not store.root.is_dir():  # a misspelt --store, perhaps
         words = "there is no store, so no run is done; another --store may be the one that you mean"
         terminal.say(f"{store.root}: {words}", stderr=True)

@@ -23,6 +23,7 @@ from hpc_xfer.reporting.report_study import report_study
 from hpc_xfer.results.collect_tables import collect
 from hpc_xfer.results.freshness import of_older_version
 from hpc_xfer.store.launched_study import load_in_store
+from hpc_xfer.store.rehearsal_store import load_last_rehearsal
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import make_plan
 from hpc_xfer.study.study_file import Study
@@ -36,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "python -m hpc_xfer.report grids/size_scaling.yaml",
     )
     cli.add_grid_arguments(parser, several=True)
+    parser.add_argument("--rehearsal", action="store_true", help="report on its last rehearsal")
     parser.add_argument(
         "--public", action="store_true",
         help="write page, figures and tables for others to public/ of the study: no host, user, "
@@ -56,6 +58,8 @@ def _report(args: argparse.Namespace) -> cli.Answer:
     """Write the page of one study."""
     store = cli.store_of(args.store, load_site(args.site))
     study = load_in_store(args.grid, store, args.set)
+    if args.rehearsal:
+        study, store = load_last_rehearsal(study, store)
     folder = store.study(study.name)
     if of_older_version(folder.summary):
         _collect_again(study, store, folder.summary)

@@ -17,7 +17,7 @@ from hpc_xfer.monitoring import screen, status_tables
 from hpc_xfer.monitoring.explain import explain_job, explain_run
 from hpc_xfer.monitoring.status_json import as_json
 from hpc_xfer.monitoring.study_state import StudyState, read_study_state, study_states
-from hpc_xfer.store.launched_study import load_in_store, plan_in_store
+from hpc_xfer.store.launched_study import load_in_store, plan_in_store, used_stand_ins
 from hpc_xfer.store.rehearsal_store import load_last_rehearsal
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan
@@ -52,7 +52,9 @@ def _look_at(args: argparse.Namespace) -> Look:
     if args.rehearsal:
         study, store = load_last_rehearsal(study, store)
     plan, args.set = plan_in_store(study, store), study.changes
-    arguments = cli.again(args, *(["--rehearse"] if args.rehearsal else []))
+    again = ["--rehearse"] if args.rehearsal else []
+    again += ["--stand-ins"] if args.rehearsal and used_stand_ins(store, study.name) else []
+    arguments = cli.again(args, *again)
     part = part_of(plan, selected(plan, args.only)) if args.only else plan
     return partial(_state_of, part, plan, store, study.name, site.slurm, arguments)
 

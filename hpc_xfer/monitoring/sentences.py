@@ -8,6 +8,7 @@ from statistics import mean
 from hpc_xfer.monitoring.eta import TimeLeft, duration
 from hpc_xfer.monitoring.slurm_reasons import with_own_word
 from hpc_xfer.monitoring.study_state import StudyState
+from hpc_xfer.slurm.batch_script import log_path
 from hpc_xfer.store import retry_policy
 from hpc_xfer.study.plan import Run
 from hpc_xfer.study.state_words import MISSING_MEANINGS
@@ -16,6 +17,7 @@ from hpc_xfer.system.terminal import counted
 _WAIT_SHARE = 0.05  # of the time of a run: above it, reading data is the bottleneck
 _MANY = 5  # failures of one class that are listed by name
 _MOST_REASONS = 5
+_BY_HAND = ("collect", "report")  # commands
 MUST, USEFUL, DETAIL = range(3)  # ranks: on a small screen, the last go first
 
 
@@ -181,7 +183,21 @@ def _without_jobs(study: StudyState) -> Iterator[StatusSentence]:
     goes_on = study.is_live or study.is_cancelled or not study.is_launched
     if (counts["missing"] or counts["lost"]) and not goes_on:
         yield StatusSentence(f"nothing works on the rest; to go on: {_launch_command(study)}")
-    elif counts["done"] and not goes_on and not report.exists():  # its relay was cancelled
-        yield StatusSentence(f"no report is there; to collect and report: {_launch_command(study)}")
+    elif counts["done"] and not goes_on and not report.exists():
+        yield StatusSentence(_without_report(study))
     if report.exists():
         yield StatusSentence(f"report: {report}")
+
+
+def _without_report(study: StudyState) -> str:
+    """Tell where its relay ended, by an error or because it was cancelled, and what to do."""
+    logs = study.store.study(study.name).logs
+    jobs = [s.job for s in study.ledger.submissions_of(study.name) if s.kind == "relay" and s.job]
+    log = log_path(logs, jobs[-1]) if jobs else None
+    wrote_none = f"; see the log of its last relay, {log}" if log and log.exists() else ""
+    way = _launch_command(study)
+    arguments, is_rehearsal, _ = study.arguments.partition(" --rehearse")
+    if is_rehearsal:  # a launch would begin another one
+        calls = (f"python -m hpc_xfer.{name} {arguments} --rehearsal" for name in _BY_HAND)
+        way = " && ".join(calls)
+    return f"no report is there{wrote_none}; to collect and report: {way}"

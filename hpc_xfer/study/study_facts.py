@@ -8,12 +8,13 @@
 Tables and figures use them. They are part of no recipe, so the runs keep their ids.
 """
 
+import difflib
 from collections.abc import Iterable, Iterator
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, field_validator
 
-from hpc_xfer.config.recipes import Pretrain, Released
+from hpc_xfer.config.recipes import Pretrain, Released, Trained
 from hpc_xfer.config.schema import (
     ConfigError,
     PositiveInt,
@@ -22,6 +23,8 @@ from hpc_xfer.config.schema import (
     nearest,
     tupled,
 )
+
+_ALIKE = 0.75  # of names, as difflib measures it: laoin and laion are 0.8, cc3m and cc12m 0.67
 
 
 class WeightsFacts(StrictModel):
@@ -66,7 +69,12 @@ class StudyFacts(StrictModel):
 
 
 def wrong_facts(facts: StudyFacts, recipes: Iterable[Pretrain]) -> Iterator[ConfigError]:
-    """Yield an error for facts of weights that no pre-training of the grid names."""
+    """Yield an error for facts of weights and sources that no pre-training of the grid names.
+
+    A source of none is refused where it is nearly one that has no level yet: the levels of others
+    may be there for imported results.
+    """
+    recipes = tuple(recipes)
     named = {recipe.weights for recipe in recipes if isinstance(recipe, Released)}
     for weights in facts.weights:
         if weights in named:
@@ -76,3 +84,16 @@ def wrong_facts(facts: StudyFacts, recipes: Iterable[Pretrain]) -> Iterator[Conf
             ("facts", "weights", weights),
             f"no pre-training here has the weights {format_value(weights)}; {way}",
         )
+    sources = {recipe.source_name for recipe in recipes if isinstance(recipe, Trained)}
+    sources |= {source for name in named if (source := facts.of_weights(name).source)}
+    without_level = {name.lower(): name for name in sources if not facts.curation_of(name)}
+    for level, listed in facts.curation.items():
+        for source in listed:
+            if source in sources:
+                continue
+            for meant in difflib.get_close_matches(source.lower(), without_level, 1, _ALIKE):
+                yield (
+                    ("facts", "curation", level),
+                    f"no pre-training here has the source {source!r}; did you mean "
+                    f"{without_level[meant]!r}?",
+                )

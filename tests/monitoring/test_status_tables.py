@@ -86,6 +86,13 @@ def test_a_study_that_is_over_tells_where_its_report_is(tmp_path: Path, shown: S
     over = all_in(study_state(tmp_path), RunStatus("done"))
     launch = "python -m hpc_xfer.launch a.yaml"
     assert shown(over)[-1] == f"no report is there; to collect and report: {launch}"
+    relay = submission("20", "r", kind="relay", batch=None)
+    log = over.store.study("s").logs / "20_0_log.out"
+    log.parent.mkdir(exist_ok=True)
+    log.touch()
+    assert shown(replace(over, ledger=Ledger(over.store, {"r": relay})))[-1] == (
+        f"no report is there; see the log of its last relay, {log}; to collect and report: {launch}"
+    )
     report = over.store.study("s").report
     report.touch()
     assert shown(over)[-2:] == ["8 runs: 8 done", f"report: {report}"]

@@ -195,6 +195,19 @@ def test_without_a_table_its_figures_are_missing_and_the_others_are_drawn(tmp_pa
         figures.draw(tmp_path / "nothing", tmp_path / "figures")
 
 
+def test_a_factor_that_an_earlier_version_rounded_to_0_is_left_out_of_its_figure(
+    tmp_path: Path,
+) -> None:
+    answers.write(tmp_path, SMALL)
+    table = csv_files.read(tmp_path / "scaling.csv")
+    tiny = {"reference": "scratch", "value": "0.000000", "base": "2000000000"}
+    crossings = [row | tiny for row in table if row["kind"] == "crossing"]
+    assert crossings
+    csv_files.write(tmp_path / "scaling.csv", [*table[0]], crossings)
+    found = rows(named(figures.draw(tmp_path, tmp_path / "figures"), "size_lp"))
+    assert {row["kind"] for row in found} == {"measured", "reference"}
+
+
 def test_hostile_names_are_drawn_and_are_escaped_in_latex(tmp_path: Path) -> None:
     hostile = tuple(encoder("clip", f"{HOSTILE}{name}", 4000) for name in ("a", "b"))
     datasets = {HOSTILE: ("1", "full"), HOSTILE + "$": ("1", "full")}

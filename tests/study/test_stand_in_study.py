@@ -187,3 +187,11 @@ def test_a_study_is_rehearsed_without_any_data_and_gets_a_verdict(tmp_path: Path
     watch = [sys.executable, "-m", "hpc_xfer.status", *where, "--rehearsal", "--watch", "--json"]
     told = subprocess.run(watch, cwd=tmp_path, capture_output=True, text=True, env=environment)
     assert json.loads(told.stdout.splitlines()[-1])["rehearsal"]["passed"], told.stderr
+
+    [report] = tmp_path.glob("store-rehearsal-*/studies/*/report.html")
+    report.unlink()  # as after a relay that ended by an error
+    told = subprocess.run(watch[:-2], cwd=tmp_path, capture_output=True, text=True, env=environment)
+    way = told.stdout.partition("no report is there; to collect and report: ")[2].splitlines()[0]
+    for command in way.replace("python", sys.executable).split(" && "):
+        subprocess.run(command.split(), cwd=tmp_path, env=environment, check=True)
+    assert report.exists()

@@ -84,6 +84,11 @@ def test_facts_are_part_of_no_recipe(tmp_path: Path) -> None:
             "a.yaml:8: facts.curation: web names the source 'b' twice; keep one",
         ),
         (
+            "{curation: {web: [YFC]}}",
+            "a.yaml:8: facts.curation.web: no pre-training here has the source 'YFC'; did you mean "
+            "'yfcc'?",
+        ),
+        (
             "{weights: {laion2b_s34b_b79k: {sample: 5}}}",
             "a.yaml:8: facts.weights.laion2b_s34b_b79k.sample: unknown key; "
             "did you mean 'samples'?",

@@ -196,6 +196,8 @@ def _crossings(
         if row.series not in looks or row.value is None or row.base is None:
             continue
         x = row.value * row.base
+        if x <= 0:  # a table of an earlier version, which rounded 1e-7 to 0
+            continue
         low = None if row.ci95_low is None else row.ci95_low * row.base
         high = row.largest if row.ci95_high is None else row.ci95_high * row.base
         if low is None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 from hpc_xfer.results.estimators.estimate import Target
-from hpc_xfer.results.tables.csv_files import Table, fixed
+from hpc_xfer.results.tables.csv_files import Table, fixed, significant
 
 GapKind = Literal["pair", "best-worst", "spread"]
 ScalingKind = Literal["slope", "crossing", "labels"]
@@ -157,7 +157,29 @@ def table_of(kind: type[AnswerRow], rows: Iterable[AnswerRow]) -> Table:
 def as_row(row: AnswerRow) -> dict[str, object]:
     """Format a row for its CSV: numbers with fixed decimals, None empty."""
     values = vars(row).items()  # in the order of the fields
-    return {n: fixed(value) if isinstance(value, float) else value for n, value in values}
+    small = _far_below_1(row)
+    return {
+        name: (significant if name in small else fixed)(value)
+        if isinstance(value, float)
+        else value
+        for name, value in values
+    }
+
+
+def _far_below_1(row: AnswerRow) -> tuple[str, ...]:
+    """Name the numbers that six decimals may turn into 0: probabilities, and factors of samples.
+
+    Half a million of two billion samples is 0.00025, and a rehearsal has factors of 1e-7.
+    """
+    if isinstance(row, Scaling):
+        return ("value", "ci95_low", "ci95_high") if row.kind == "crossing" else ()
+    return _PROBABILITIES.get(type(row), ())
+
+
+_PROBABILITIES: dict[type[AnswerRow], tuple[str, ...]] = {
+    Gap: ("p", "p_holm"),
+    Rank: ("friedman_p",),
+}
 
 
 def _columns(kind: type[AnswerRow]) -> tuple[str, ...]:

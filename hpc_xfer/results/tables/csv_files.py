@@ -249,6 +249,13 @@ def fixed(value: float | None, decimals: int = 6) -> str:
     return FixedNumber(f"{value:.6f}" if decimals == 6 else f"{value:.{decimals}f}")
 
 
+def significant(value: float | None) -> str:
+    """Format a factor or a probability, which may be far below 1, with six digits that count."""
+    if value is None or value == 0 or not abs(value) < 0.1:
+        return fixed(value)
+    return FixedNumber(f"{value:.6g}")
+
+
 def number(text: str) -> float | None:
     """Read a number back; empty is None."""
     return float(text) if text else None

@@ -189,3 +189,17 @@ def test_rows_are_read_back_as_they_were_written() -> None:
     rows = scaling_rows([*LAION, *YFCC, measured(IMAGENET, 0.55)])
     texts = [{name: csv_files.cell(v) for name, v in as_row(row).items()} for row in rows]
     assert [csv_files.typed(Scaling, text).text for text in texts] == [row.text for row in rows]
+
+
+def test_a_factor_far_below_1_keeps_its_digits() -> None:
+    """Tiny sizes beside weights of two billion images: the table had 0, and a figure its log."""
+    tiny = [
+        measured(encoder(f"clip laion {n}", "laion", n), at)
+        for n, at in ((64, 0.4), (96, 0.45), (160, 0.52))
+    ]
+    released = measured(encoder("released laion2b", "laion", 2_000_000_000, "released"), 0.46)
+    row = crossing_of(scaling_rows([*tiny, released]), "clip laion", "released laion2b")
+    assert row.value is not None and 64 < row.value * 2e9 < 160
+    read = csv_files.typed(Scaling, {n: csv_files.cell(v) for n, v in as_row(row).items()})
+    assert read.value == pytest.approx(row.value, rel=1e-5)
+    assert read.ci95_low == pytest.approx(row.ci95_low, rel=1e-5)
