@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hpc_xfer import launch
+from hpc_xfer.errors import StudyError, XferError
 from hpc_xfer.study.plan import Plan
 from tests.fabricated import make, record_all, source
 
@@ -49,7 +50,7 @@ def dry_run(plan: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> D
     def call(*options: str) -> tuple[str, list[str]]:
         try:
             launch.main([*arguments, *options])
-        except launch.cli.XferError as error:
+        except XferError as error:
             return "", [told for told in GONE if told in str(error)]
         notes = json.loads(capsys.readouterr().out)["notes"]
         return "; ".join(note for note in notes if note.startswith("not checked")), []
@@ -98,5 +99,5 @@ def test_a_mistake_that_the_data_does_not_decide_is_told_whatever_is_launched(
 ) -> None:
     grid = tmp_path / "grid.yaml"
     grid.write_text(GRID.replace("batch: 100", "batch: 1"))
-    with pytest.raises(launch.cli.StudyError, match="1 leaves clip nothing to compare"):
+    with pytest.raises(StudyError, match="1 leaves clip nothing to compare"):
         launch.main([str(grid), "--dry-run", "--only", "method=released", "--on", "local"])
