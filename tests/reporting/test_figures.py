@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -258,6 +259,20 @@ def test_encoders_are_shared_out_by_method_and_size() -> None:
     ]  # fmt: skip
     assert all(group[-1].method == "scratch" for group in found.values())
     assert [*groups(SMALL.encoders)] == [""]
+
+
+def test_a_title_names_no_setting_that_the_method_brings_along() -> None:
+    own = {"clip": "[0.9, 0.98]", "simclr": "[0.9, 0.999]", "supervised": "[0.9, 0.999]"}
+    some = [
+        replace(e, settings=(("pretrain_betas", own[e.method]), ("pretrain_batch", batch)))
+        for e in LARGE.encoders
+        if e.samples == 2_700_000
+        for batch in (("512", "1024") if e.method == "clip" else ("1024",))
+    ]
+    assert [*groups(some)] == [
+        "clip RN50 2.7M batch=512", "clip RN50 2.7M batch=1024", "simclr RN50 2.7M",
+        "supervised RN50 2.7M",
+    ]  # fmt: skip
 
 
 def test_names_at_the_ends_of_lines_do_not_overlap() -> None:

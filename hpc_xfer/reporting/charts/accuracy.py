@@ -105,12 +105,13 @@ def groups(encoders: Sequence[EncoderInfo]) -> dict[str, list[EncoderInfo]]:
     trained = [e for e in encoders if e.method != "scratch"]
     if len(trained) <= MOST_LINES:
         return {"": [*trained, *scratch]} if encoders else {}
-    alike: dict[str, list[EncoderInfo]] = {}
+    alike: dict[object, list[EncoderInfo]] = {}
     for encoder in trained:
-        alike.setdefault(_fixed(encoder), []).append(encoder)
+        alike.setdefault((_plain_name(encoder), encoder.settings), []).append(encoder)
     found: dict[str, list[EncoderInfo]] = {}
     rest: dict[str, list[EncoderInfo]] = {}
-    for name, group in alike.items():
+    names = _names([group[0] for group in alike.values()])
+    for name, group in zip(names, alike.values(), strict=True):
         if len(group) >= 3:
             found.update(_parts(name, group))
         else:
@@ -125,10 +126,30 @@ def groups(encoders: Sequence[EncoderInfo]) -> dict[str, list[EncoderInfo]]:
     return {name: [*group, *scratch] for name, group in found.items()}
 
 
-def _fixed(encoder: EncoderInfo) -> str:
+def _names(encoders: Sequence[EncoderInfo]) -> list[str]:
+    """Name groups by one encoder of each: its method, architecture and size.
+
+    Settings are added where these are not enough, and only those that differ: methods have crops
+    and betas of their own, which would fill a title.
+    """
+    named: dict[str, list[EncoderInfo]] = {}
+    for encoder in encoders:
+        named.setdefault(_plain_name(encoder), []).append(encoder)
+    return [_distinct_name(encoder, named[_plain_name(encoder)]) for encoder in encoders]
+
+
+def _plain_name(encoder: EncoderInfo) -> str:
     size = "" if encoder.samples is None else short_count(encoder.samples)
-    settings = [f"{k.removeprefix('pretrain_')}={v}" for k, v in encoder.settings]
-    return " ".join(word for word in (encoder.method, encoder.arch, size, *settings) if word)
+    return " ".join(word for word in (encoder.method, encoder.arch, size) if word)
+
+
+def _distinct_name(encoder: EncoderInfo, others: Sequence[EncoderInfo]) -> str:
+    settings = [
+        f"{name.removeprefix('pretrain_')}={value}"
+        for name, value in encoder.settings
+        if any(dict(other.settings).get(name) != value for other in others)
+    ]
+    return " ".join((_plain_name(encoder), *settings))
 
 
 def _parts(name: str, group: list[EncoderInfo]) -> dict[str, list[EncoderInfo]]:
