@@ -24,6 +24,7 @@ _EVALUATED_AT_ONCE = 0.15  # of an image's activations: without gradients few la
 _RECOMPUTED = 0.25  # of activations, kept where those of residual blocks are recomputed
 _LIBRARIES = 2.5e9  # of a process: torch, CUDA's context, workspaces
 _LIBRARIES_ON_GPU = 1.0e9
+_LIBRARIES_ON_CPU = 1.0e9  # of a process without a GPU: 0.9 GB were measured
 # Decoded images of two data sets, for training and test; where there is memory, more are kept.
 _KEPT_IMAGES = 4 * kept_bytes(None)
 
@@ -34,6 +35,12 @@ class MemoryNeed:
 
     device: float  # of the GPU, or of the process on a CPU
     host: float  # without `device`
+
+    @property
+    def on_cpu(self) -> float:
+        """All that a process without a GPU needs; no library of the GPU is loaded."""
+        libraries = _LIBRARIES + _LIBRARIES_ON_GPU - _LIBRARIES_ON_CPU
+        return self.host + self.device - libraries / 1e9
 
 
 def memory_need(recipe: Finetune, arch: Arch, counts: ImageCounts) -> MemoryNeed:
@@ -98,7 +105,7 @@ def _exceeding(needs: Iterable[tuple[MemoryNeed, str]], slurm: Slurm, way: str) 
     has_gpu = computes_on_gpus(slurm)
     largest: dict[str, tuple[float, str]] = {}
     for need, run in needs:
-        host = need.host if has_gpu else need.host + need.device
+        host = need.host if has_gpu else need.on_cpu
         for what, size in (("gpu", need.device), ("host", host)):
             largest[what] = max(largest.get(what, (0.0, "")), (size, run))
     limits = {"gpu": slurm.gpu_memory if has_gpu else None, "host": slurm.memory_per_gpu}
