@@ -11,18 +11,14 @@ from typing import TYPE_CHECKING
 
 from hpc_xfer import cli
 from hpc_xfer.config.site import find_site_file, load_site
+from hpc_xfer.monitoring.study_arguments import StudyArguments
 from hpc_xfer.slurm.nodes.node_cpus import with_cpus
 from hpc_xfer.slurm.partition_time import with_time_limit
 from hpc_xfer.slurm.sbatch import is_installed
 from hpc_xfer.store.access.notes import notes_on_folders, told_once
 from hpc_xfer.store.finished.finished_runs import FinishedRuns
 from hpc_xfer.store.finished_costs import finished_times, with_costs
-from hpc_xfer.store.launched_study import (
-    LaunchedStudy,
-    load_in_store,
-    other_changes,
-    prepare_store,
-)
+from hpc_xfer.store.launched_study import LaunchedStudy, load_in_store, other_changes, prepare_store
 from hpc_xfer.store.ownership import site_variables
 from hpc_xfer.store.rehearsal_store import new_rehearsal_store
 from hpc_xfer.store.retry_policy import Retrier
@@ -236,7 +232,7 @@ def _submit(launched: LaunchedStudy, args: argparse.Namespace, look: FinishedRun
     if report.is_finished:
         return _finish(launched, PoolResult(), report.given_up, args)
     if not args.json:
-        terminal.say(*report.sentences(_arguments(args), launched.site.slurm.jobs_may_submit))
+        terminal.say(*report.sentences(_arguments(args).found, launched.site.slurm.jobs_may_submit))
     code = 1 if report.given_up or report.refused or report.relay_error else 0
     return code, {"schema": 1, "study": launched.study.name, **report.as_json()}
 
@@ -252,9 +248,9 @@ def _all_done(launched: LaunchedStudy, args: argparse.Namespace) -> cli.Answer:
     return 0, PoolResult().as_json(launched, {}, runs)
 
 
-def _arguments(args: argparse.Namespace) -> str:
+def _arguments(args: argparse.Namespace) -> StudyArguments:
     """Arguments by which other commands find what was launched."""
-    return cli.again(args, *(["--rehearsal"] if args.rehearse else []))
+    return StudyArguments(cli.again(args), args.rehearse, args.stand_ins)
 
 
 def _run_here(

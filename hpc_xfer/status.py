@@ -16,6 +16,7 @@ from hpc_xfer.config.site import Slurm, load_site
 from hpc_xfer.monitoring import screen, status_tables
 from hpc_xfer.monitoring.explain import explain_job, explain_run
 from hpc_xfer.monitoring.status_json import as_json
+from hpc_xfer.monitoring.study_arguments import StudyArguments
 from hpc_xfer.monitoring.study_state import StudyState, read_study_state, study_states
 from hpc_xfer.store.launched_study import load_in_store, plan_in_store, used_stand_ins
 from hpc_xfer.store.rehearsal_store import load_last_rehearsal
@@ -52,15 +53,14 @@ def _look_at(args: argparse.Namespace) -> Look:
     if args.rehearsal:
         study, store = load_last_rehearsal(study, store)
     plan, args.set = plan_in_store(study, store), study.changes
-    again = ["--rehearse"] if args.rehearsal else []
-    again += ["--stand-ins"] if args.rehearsal and used_stand_ins(store, study.name) else []
-    arguments = cli.again(args, *again)
+    stand_ins = args.rehearsal and used_stand_ins(store, study.name)
+    arguments = StudyArguments(cli.again(args), args.rehearsal, stand_ins)
     part = part_of(plan, selected(plan, args.only)) if args.only else plan
     return partial(_state_of, part, plan, store, study.name, site.slurm, arguments)
 
 
 def _state_of(
-    part: Plan, plan: Plan, store: Store, name: str, slurm: Slurm, arguments: str
+    part: Plan, plan: Plan, store: Store, name: str, slurm: Slurm, arguments: StudyArguments
 ) -> StudyState:
     """Read the state of a part of the study; what is told of its jobs is of all of it."""
     state = read_study_state(plan, store, name, slurm, arguments)

@@ -10,6 +10,7 @@ from hpc_xfer.__main__ import COMMANDS, main_of
 from hpc_xfer.__main__ import main as without_command
 from hpc_xfer.errors import XferError
 from hpc_xfer.monitoring.failure_summary import FailureSummary
+from hpc_xfer.monitoring.study_arguments import StudyArguments
 from hpc_xfer.store import failures
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan, Run, make_plan
@@ -125,7 +126,8 @@ def test_the_end_of_a_launch_with_a_failure_reads_as_the_page_shows(here: Path) 
     plan = plan_of(here, "bad")
     [bad] = filter(diverges, plan.of("pretrain"))
     summary = FailureSummary(
-        plan, Store(Path("store")), {bad.id: f"nan: {NAN}"}, "bad.yaml --site site.yaml",
+        plan, Store(Path("store")), {bad.id: f"nan: {NAN}"},
+        StudyArguments("bad.yaml --site site.yaml"),
         {bad.id: Path("store/studies/bad/logs/local-9759-1.log")},
     )  # fmt: skip
     [shown] = [fence for fence in pages.fences(PAGE, "text") if fence.startswith("1 run failed")]

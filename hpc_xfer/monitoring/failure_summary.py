@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hpc_xfer.monitoring.study_arguments import StudyArguments
 from hpc_xfer.store import failures, retry_policy
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.labels import RunTitles
@@ -20,7 +21,7 @@ class FailureSummary:
     plan: Plan
     store: Store
     failed: Mapping[str, str]  # run -> `class: message`
-    arguments: str  # by which other commands find the study
+    arguments: StudyArguments  # by which other commands find the study
     logs: Mapping[str, Path] = field(default_factory=dict)  # of the runs that failed just now
 
     def lines(self) -> list[str]:
@@ -74,10 +75,8 @@ class FailureSummary:
         again = [kind for kind in classes if retry_policy.is_retried(kind, "launch")]
         fatal = [kind for kind in classes if kind not in again]
         first = next(iter(self.failed))
-        launch = f"python -m hpc_xfer.launch {self.arguments}"
-        found = [
-            f"what to do: look closer: python -m hpc_xfer.status {self.arguments} --why {first}"
-        ]
+        launch, status = map(self.arguments.call, ("launch", "status"))
+        found = [f"what to do: look closer: {status} --why {first}"]
         if again:
             found.append(f"  a new launch tries again what failed by {_listed(again)}: {launch}")
         if fatal:

@@ -17,7 +17,6 @@ from hpc_xfer.system.terminal import counted
 _WAIT_SHARE = 0.05  # of the time of a run: above it, reading data is the bottleneck
 _MANY = 5  # failures of one class that are listed by name
 _MOST_REASONS = 5
-_BY_HAND = ("collect", "report")  # commands
 MUST, USEFUL, DETAIL = range(3)  # ranks: on a small screen, the last go first
 
 
@@ -55,7 +54,7 @@ def never_launched(study: StudyState) -> str:
 
 
 def _launch_command(study: StudyState) -> str:
-    return f"python -m hpc_xfer.launch {study.arguments or 'GRID'}"
+    return study.arguments.call("launch")
 
 
 def _summary(study: StudyState) -> str:
@@ -194,10 +193,8 @@ def _without_report(study: StudyState) -> str:
     logs = study.store.study(study.name).logs
     jobs = [s.job for s in study.ledger.submissions_of(study.name) if s.kind == "relay" and s.job]
     log = log_path(logs, jobs[-1]) if jobs else None
-    wrote_none = f"; see the log of its last relay, {log}" if log and log.exists() else ""
-    way = _launch_command(study)
-    arguments, is_rehearsal, _ = study.arguments.partition(" --rehearse")
-    if is_rehearsal:  # a launch would begin another one
-        calls = (f"python -m hpc_xfer.{name} {arguments} --rehearsal" for name in _BY_HAND)
-        way = " && ".join(calls)
-    return f"no report is there{wrote_none}; to collect and report: {way}"
+    why = f"; see the log of its last relay, {log}" if log and log.exists() else ""
+    # A launch does both; that of a rehearsal would begin another one.
+    commands = ("collect", "report") if study.arguments.rehearsal else ("launch",)
+    way = " && ".join(map(study.arguments.call, commands))
+    return f"no report is there{why}; to collect and report: {way}"

@@ -9,6 +9,7 @@ from functools import cached_property
 
 from hpc_xfer.config.site import Slurm
 from hpc_xfer.errors import SlurmError
+from hpc_xfer.monitoring.study_arguments import ANY_STUDY, StudyArguments
 from hpc_xfer.slurm.parsing import Queue, QueueLine
 from hpc_xfer.states import run_states
 from hpc_xfer.states.job_numbers import wrong_numbers
@@ -39,7 +40,7 @@ class StudyState:
     queue: Queue | None
     slurm_error: str  # why Slurm was not asked, or did not answer
     status: Mapping[str, RunStatus]  # of each run, by its id
-    arguments: str = ""  # by which other commands find the study
+    arguments: StudyArguments = ANY_STUDY  # by which other commands find the study
     notes: Sequence[str] = ()  # further sentences for the user
 
     @cached_property
@@ -102,7 +103,11 @@ class StudyState:
 
 
 def read_study_state(
-    plan: Plan, store: Store, name: str, slurm: Slurm, arguments: str = ""
+    plan: Plan,
+    store: Store,
+    name: str,
+    slurm: Slurm,
+    arguments: StudyArguments = ANY_STUDY,
 ) -> StudyState:
     """Read store, ledger and queue; Slurm is asked once, and again for jobs that it did not show.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hpc_xfer.config.resources import FinetuneResources, PretrainResources, Resources
+from hpc_xfer.monitoring.study_arguments import StudyArguments
 from hpc_xfer.monitoring.study_state import StudyState
 from hpc_xfer.slurm.parsing import Queue, QueueLine
 from hpc_xfer.states.run_states import RunStatus
@@ -89,7 +90,9 @@ def study_state(folder: Path, launched: bool = True) -> StudyState:
         MANY[0].id: RunStatus("pending", "Dependency"),
         MANY[1].id: RunStatus("pending", "Dependency"),
     }  # fmt: skip
-    return StudyState("s", PLAN, store, read_ledger(store), Queue(), "", status, "a.yaml")
+    return StudyState(
+        "s", PLAN, store, read_ledger(store), Queue(), "", status, StudyArguments("a.yaml")
+    )
 
 
 def all_in(state: StudyState, status: RunStatus) -> StudyState:

@@ -2,25 +2,29 @@
 
 from pathlib import Path
 
+import pytest
+
 from hpc_xfer.config.resources import Resources
 from hpc_xfer.monitoring.failure_summary import FailureSummary
+from hpc_xfer.monitoring.study_arguments import StudyArguments
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan
 from tests import fabricated, tiny
 
+GRID = StudyArguments("a.yaml")
 ONE, TWO = (tiny.pretraining("supervised", seed=seed) for seed in (0, 1))
 TUNED = tiny.finetuning(TWO, lr=1e-3)
 
 
 def test_nothing_is_said_where_nothing_failed(tmp_path: Path) -> None:
-    assert FailureSummary(Plan((ONE,), Resources()), Store(tmp_path), {}, "a.yaml").lines() == []
+    assert FailureSummary(Plan((ONE,), Resources()), Store(tmp_path), {}, GRID).lines() == []
 
 
 def test_each_class_has_its_meaning_its_runs_and_what_to_do(tmp_path: Path) -> None:
     plan = Plan((ONE, TWO, TUNED), Resources())
     failed = {ONE.id: "nan: the loss is nan\nat step 7", TWO.id: "gpu: an ECC error"}
     logs = {ONE.id: Path("logs/local-1-1.log")}
-    summary = FailureSummary(plan, Store(tmp_path), failed, "a.yaml", logs)
+    summary = FailureSummary(plan, Store(tmp_path), failed, GRID, logs)
     assert summary.lines() == [
         "",
         "2 runs failed; 1 more waits for what failed:",
@@ -45,7 +49,7 @@ def test_runs_behind_an_earlier_failure_are_counted_but_for_those_that_are_done(
     store = Store(tmp_path)
     fabricated.record(store, done)
     plan = Plan((TWO, TUNED, done), Resources())
-    lines = FailureSummary(plan, store, {TWO.id: "nan: the loss is nan"}, "a.yaml").lines()
+    lines = FailureSummary(plan, store, {TWO.id: "nan: the loss is nan"}, GRID).lines()
     assert lines[1] == "1 run failed; 1 more waits for what failed:"
 
 
@@ -53,6 +57,22 @@ def test_thousands_of_failures_are_grouped(tmp_path: Path) -> None:
     runs = [tiny.finetuning(ONE, lr=i / 1e4) for i in range(1, 3001)]
     plan = Plan((ONE, *runs), Resources())
     failed = dict.fromkeys((run.id for run in runs), "data: shard 7 is gone")
-    lines = FailureSummary(plan, Store(tmp_path), failed, "a.yaml").lines()
+    lines = FailureSummary(plan, Store(tmp_path), failed, GRID).lines()
     assert len(lines) < 20
     assert "  ... and 2,995 more of this class; `status` has all" in lines
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        (StudyArguments("a.yaml", rehearsal=True), "--rehearse"),
+        (StudyArguments("a.yaml", rehearsal=True, stand_ins=True), "--rehearse --stand-ins"),
+    ],
+)
+def test_after_a_rehearsal_status_finds_it_and_a_launch_begins_another(
+    tmp_path: Path, arguments: StudyArguments, options: str
+) -> None:
+    plan, failed = Plan((ONE,), Resources()), {ONE.id: "gpu: an ECC error"}
+    look, again = FailureSummary(plan, Store(tmp_path), failed, arguments).lines()[-2:]
+    assert look.endswith(f"python -m hpc_xfer.status a.yaml --rehearsal --why {ONE.id}")
+    assert again.endswith(f"python -m hpc_xfer.launch a.yaml {options}")
