@@ -9,6 +9,7 @@ Tables and figures use them. They are part of no recipe, so the runs keep their 
 """
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from typing import Annotated
 
@@ -24,7 +25,7 @@ from hpc_xfer.config.schema import (
     tupled,
 )
 
-_ALIKE = 0.75  # of names, as difflib measures it: laoin and laion are 0.8, cc3m and cc12m 0.67
+_ALIKE = 0.75  # of names with the same digits, as difflib measures it: laoin and laion are 0.8
 
 
 class WeightsFacts(StrictModel):
@@ -91,9 +92,15 @@ def wrong_facts(facts: StudyFacts, recipes: Iterable[Pretrain]) -> Iterator[Conf
         for source in listed:
             if source in sources:
                 continue
-            for meant in difflib.get_close_matches(source.lower(), without_level, 1, _ALIKE):
+            alike = [name for name in without_level if _digits(name) == _digits(source)]
+            for meant in difflib.get_close_matches(source.lower(), alike, 1, _ALIKE):
                 yield (
                     ("facts", "curation", level),
                     f"no pre-training here has the source {source!r}; did you mean "
                     f"{without_level[meant]!r}?",
                 )
+
+
+def _digits(name: str) -> list[str]:
+    """Find the numbers in a name: laion and laion2b are two sources, as cc3m and cc12m are."""
+    return re.findall(r"\d+", name)

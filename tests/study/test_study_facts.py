@@ -109,6 +109,13 @@ def test_a_wrong_fact_is_one_sentence(facts: str, told: str, tmp_path: Path) -> 
     assert str(caught.value).removeprefix(f"{tmp_path}/").startswith(told)
 
 
+def test_the_level_of_another_source_may_be_there_for_imported_results(tmp_path: Path) -> None:
+    study = study_of(
+        tmp_path, f"{GRID}facts: {{curation: {{web: [yfcc15m, laion, imagenet21k]}}}}\n"
+    )
+    assert study.facts.curation_of("yfcc15m") == "web"
+
+
 def test_a_study_of_imported_results_has_no_runs_and_says_so_at_launch(tmp_path: Path) -> None:
     study = study_of(tmp_path, "name: elsewhere\nquestion: What did they find?\n")
     assert make_plan(study).runs == ()
