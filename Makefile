@@ -10,7 +10,7 @@ DOCS := .venv/.docs-installed
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 8
 
-demo: $(INSTALLED)  ## a whole small study on real input: three minutes on two cores, no GPU, no Slurm
+demo: $(INSTALLED)  ## a whole small study on real input: four minutes on two cores, no GPU, no Slurm
 	$(BIN)/python -m hpc_xfer.shards characters demo/shards --source sans --samples 4000
 	$(BIN)/python -m hpc_xfer.launch grids/demo/demo.yaml --site grids/demo/demo.site.yaml --on local
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -192,6 +193,8 @@ def test_a_study_is_rehearsed_without_any_data_and_gets_a_verdict(tmp_path: Path
     report.unlink()  # as after a relay that ended by an error
     told = subprocess.run(watch[:-2], cwd=tmp_path, capture_output=True, text=True, env=environment)
     way = told.stdout.partition("no report is there; to collect and report: ")[2].splitlines()[0]
-    for command in way.replace("python", sys.executable).split(" && "):
-        subprocess.run(command.split(), cwd=tmp_path, env=environment, check=True)
+    for command in way.split(" && "):
+        python, *words = shlex.split(command)
+        assert python == "python"
+        subprocess.run([sys.executable, *words], cwd=tmp_path, env=environment, check=True)
     assert report.exists()

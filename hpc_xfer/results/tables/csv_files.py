@@ -1,5 +1,6 @@
-"""The CSV files of a study: fixed columns, fixed decimals, the same rows give the same bytes.
+"""The CSV files of a study: fixed columns and decimals, the same rows give the same bytes.
 
+Numbers that may be far below 1 have six digits that count instead: factors and probabilities.
 An empty cell is a number that was not measured; it is never 0. A text that a spreadsheet would run
 as a formula has an apostrophe before it in the file, which is no part of it; see
 spreadsheet_cells.py.

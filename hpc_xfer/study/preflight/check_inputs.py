@@ -40,7 +40,7 @@ def check_inputs(
 
     Args:
         on: where it will run, local or slurm.
-        todo: the runs that are to be run. What no other run reads need not be there: data of
+        todo: the runs that are to be run. What none of them reads need not be there: data of
             finished runs, and of parts that are not launched. None: all runs.
 
     Raises:

@@ -148,15 +148,15 @@ def test_critical_values_grow_with_labels_and_shrink_with_degrees_of_freedom() -
         assert by_freedom == sorted(by_freedom, reverse=True)
 
 
-# Holm
-
-
 @pytest.mark.parametrize("freedom", [1e9, 1e11, 1e18, 2.7e25, 1e300, math.inf])
 def test_an_error_that_is_known_has_the_critical_values_of_a_normal_one(freedom: float) -> None:
     """Draws that are equal but for rounding have 1e25 degrees of freedom."""
     assert tukey(7, freedom) == pytest.approx(tukey(7, math.inf), abs=1e-7)
     assert dunnett(6, freedom) == pytest.approx(dunnett(6, math.inf), abs=1e-7)
     assert student(freedom) == pytest.approx(1.959963985, abs=1e-7)
+
+
+# Holm
 
 
 def test_holm_multiplies_the_smallest_by_all_and_the_next_by_one_less() -> None:
