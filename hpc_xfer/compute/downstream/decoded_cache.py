@@ -4,13 +4,10 @@
     rows = cache.rows(part, True, decode, touch)      # None: decode `part` yourself
 
 Small photos are read 800 times as fast as they are decoded for 64 px, 70 to 120 times as fast
-for 224 px. Where the site has node-local scratch, the file is copied there once per node and job,
-and read there: few network file systems like random reads.
+for 224 px. Where the site has node-local scratch, the file is copied there once per node, and read
+there: few network file systems like random reads.
 """
 
-import os
-import stat
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -21,13 +18,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hpc_xfer.compute.downstream import node_scratch
 from hpc_xfer.compute.downstream.array_format import DamagedCacheError, Rows
 from hpc_xfer.compute.downstream.cached_array import ArrayFile, CachedArray, Touch
 from hpc_xfer.compute.downstream.splits import Indices
 from hpc_xfer.config.site import Site
-from hpc_xfer.errors import StoreError
 from hpc_xfer.store.paths import StoreDir
-from hpc_xfer.system import atomic_files
 from hpc_xfer.system.job_environment import current_job
 
 VIEW_VERSION = 1  # raise it with any change of decode.py or of crops.center_crop
@@ -48,22 +44,8 @@ class CachePlaces:
         """Find those of a job: the site's `scratch` is its TMPDIR, see slurm/batch_script.py."""
         scratch = None
         if site.slurm.scratch is not None and current_job() is not None:
-            scratch = _own_folder(Path(tempfile.gettempdir()) / f"hpc_xfer-{store.tag}")
+            scratch = node_scratch.folder_of(store.tag)
         return cls(store, scratch)
-
-
-def _own_folder(folder: Path) -> Path | None:
-    """Make a folder that nobody else can write to; None where another user has made it.
-
-    Scratch may be shared by all users of the node, who can tell the name beforehand.
-    """
-    try:
-        atomic_files.make_folder(folder, mode=0o700)
-        status = folder.lstat()
-    except (OSError, StoreError):
-        return None
-    is_own = status.st_uid == os.geteuid() and stat.S_ISDIR(status.st_mode)
-    return folder if is_own and not status.st_mode & 0o022 else None
 
 
 class DecodedCache:
@@ -119,12 +101,16 @@ class DecodedCache:
             return found
         stored = found
         try:
-            return self.copy.made(lambda: _copied(stored), touch) or stored
+            copy = self.copy.made(lambda: _copied(stored), touch)
         except DamagedCacheError as error:
             stored.slot.left_out(str(error))
             stored.slot.remove()
             self._given_up = True
             return None
+        if copy is None:
+            return stored
+        node_scratch.mark_read(self.copy.folder)
+        return copy
 
     def _decoded(self, decode: Decode) -> Iterator[Rows]:
         for part in _parts(self.stored.shape[0]):
