@@ -170,8 +170,12 @@ def _block(width: int, mlp_ratio: float) -> int:
 
 
 @cache
-def _configs() -> Path:
-    """Find open_clip's folder of model files without importing it, which takes 7.6 s."""
+def open_clip_folder() -> Path:
+    """Find open_clip's folder without importing it, which takes 7.6 s."""
     spec = importlib.util.find_spec("open_clip")
     assert spec is not None and spec.origin is not None, "open_clip_torch is a requirement"
-    return Path(spec.origin).parent / "model_configs"
+    return Path(spec.origin).parent
+
+
+def _configs() -> Path:
+    return open_clip_folder() / "model_configs"

@@ -8,7 +8,6 @@ Otherwise the name is an open_clip tag whose file was fetched before.
     loaded = start(towers, weights)           # what these towers have of them
 """
 
-import difflib
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from hpc_xfer.compute.models.state_files import State, check_usable, read_state
 from hpc_xfer.compute.models.tower_states import NamedTower, find_towers
 from hpc_xfer.config import architectures
 from hpc_xfer.config.recipes import Arch, Architecture, arch_name
+from hpc_xfer.config.released import open_clip_tags
 from hpc_xfer.config.released.released_entry import ReleasedEntry
 from hpc_xfer.config.released.weight_facts import (
     WeightFacts,
@@ -37,8 +37,6 @@ from hpc_xfer.config.released.weight_facts import (
 from hpc_xfer.config.released.weight_files import find_weights
 from hpc_xfer.errors import DataError
 from hpc_xfer.system import atomic_files
-
-_MOST_TAGS = 3  # of those that are nearest
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,7 +226,7 @@ def _by_tag(arch: Arch, tag: str) -> Weights:
         reason = type(error).__name__
         raise DataError(
             f"{where}: cannot be loaded ({reason}); fetch it on a node with network: "
-            f"python -c \"import open_clip; open_clip.create_model('{arch}', pretrained='{tag}')\""
+            f"{open_clip_tags.fetch_command(arch, tag)}"
         ) from error
     return Weights(arch, where, atomic_files.sha256(file), model.state_dict(), facts)
 
@@ -237,10 +235,4 @@ def _check_tag(arch: str, tag: str) -> None:
     known = open_clip.list_pretrained_tags_by_model(arch)
     if tag in known:
         return
-    close = difflib.get_close_matches(tag, known, n=_MOST_TAGS, cutoff=0.0)
-    more = len(known) - len(close)
-    listed = ", ".join(close) + (f" and {more} more" if more else "") if known else "none"
-    raise DataError(
-        f"{arch} has no released weights {tag!r} (known: {listed}); name one of these, or add a "
-        "file to `released` in the site file"
-    )
+    raise DataError(open_clip_tags.unknown_tag(arch, tag, known))

@@ -6,8 +6,9 @@
 The checks are cheap: they read indexes and compare file sizes, and decode no image.
 """
 
+import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from hpc_xfer.config.downstream_datasets import DatasetInfo
@@ -66,10 +67,15 @@ def check_inputs(
     notes = (
         *source_notes(part, sources),
         *dataset_notes(part, found),
-        *weight_notes(part, site),
+        *weight_notes(part, site, _environment(site, on)),
         *unchecked_note(study, part),
     )
     return CheckedInputs(found, notes)
+
+
+def _environment(site: Site, on: str) -> Mapping[str, str]:
+    """Return the variables of the processes that will run, as far as they can be told here."""
+    return os.environ | (site.slurm.environment if on == "slurm" else {})
 
 
 def _nodes(study: Study, site: Site) -> Iterator[ConfigError]:

@@ -1,7 +1,7 @@
 """Check files of released weights before anything runs: there, whole, and for the architecture.
 
-It reads the first bytes of each file, headers, and open_clip's config; the tensors are compared
-with the architecture where the run executes.
+It reads the first bytes of each file, headers, and open_clip's config and list of tags; the tensors
+are compared with the architecture where the run executes.
 """
 
 from collections.abc import Iterator, Mapping
@@ -9,7 +9,14 @@ from pathlib import Path
 
 from hpc_xfer.config.architectures import TORCHVISION, image_size
 from hpc_xfer.config.recipes import PARENT, Architecture, Pretrain, Released, Trained, arch_name
-from hpc_xfer.config.released.weight_facts import WeightFacts, check_facts, fact_notes, facts_of
+from hpc_xfer.config.released import open_clip_tags
+from hpc_xfer.config.released.weight_facts import (
+    WeightFacts,
+    check_facts,
+    fact_notes,
+    facts_of,
+    facts_of_tag,
+)
 from hpc_xfer.config.released.weight_files import find_weights
 from hpc_xfer.config.schema import ConfigError, closest, nearest
 from hpc_xfer.config.site import Site
@@ -56,20 +63,40 @@ def _misspelt_block(key: str, name: str, names: Mapping[str, int], site: Site) -
     return None if meant is None else f"no block is called {name!r}; did you mean {meant!r}?"
 
 
-def weight_notes(study: Study, site: Site) -> Iterator[str]:
-    """Say what neither files nor site tell of weights, once per sentence; without errors before."""
-    told = set()
-    for recipe in study.pretrains:
-        for _, name in weights_of(recipe):
-            entry = site.weights(name)
-            if entry is None:
-                continue
-            found = find_weights(Path(entry.path))
-            facts, where = facts_of(entry, found), str(found.where)
-            for note in (*fact_notes(facts, recipe.arch, where), *_size_note(facts, recipe, where)):
-                if note not in told:
-                    told.add(note)
-                    yield note
+def weight_notes(study: Study, site: Site, environment: Mapping[str, str]) -> Iterator[str]:
+    """Say what neither files nor site tell of weights, once per sentence; without errors before.
+
+    Args:
+        environment: variables of the processes that will read the weights.
+    """
+    named = ((name, recipe) for recipe in study.pretrains for _, name in weights_of(recipe))
+    notes = (note for name, recipe in named for note in _notes(name, recipe, site, environment))
+    yield from dict.fromkeys(notes)
+
+
+def _notes(
+    name: str, recipe: Pretrain, site: Site, environment: Mapping[str, str]
+) -> Iterator[str]:
+    entry = site.weights(name)
+    if entry is None:
+        if isinstance(recipe.arch, str):
+            yield from _fetch_note(recipe.arch, name, environment)
+        return
+    found = find_weights(Path(entry.path))
+    facts, where = facts_of(entry, found), str(found.where)
+    yield from fact_notes(facts, recipe.arch, where)
+    yield from _size_note(facts, recipe, where)
+
+
+def _fetch_note(arch: str, name: str, environment: Mapping[str, str]) -> Iterator[str]:
+    """Say where weights of open_clip have not been fetched: few nodes for jobs have a network."""
+    tag = (open_clip_tags.tags(arch) or {}).get(name)
+    if tag is None or not tag.repository or tag.is_fetched(environment):
+        return
+    yield (
+        f"weights {name!r} of {arch} are not in {open_clip_tags.hub_folder(environment)}; where "
+        f"jobs have no network, fetch them first: {open_clip_tags.fetch_command(arch, name)}"
+    )
 
 
 def _size_note(facts: WeightFacts, recipe: Pretrain, where: str) -> Iterator[str]:
@@ -91,8 +118,17 @@ def weights_of(recipe: Pretrain) -> Iterator[tuple[str, str]]:
         yield "init", recipe.init
 
 
+def _unfit_tag(arch: str, name: str, tag: open_clip_tags.Tag) -> str | None:
+    """Say so where weights were trained with another activation than the architecture has."""
+    try:
+        check_facts(facts_of_tag({"quick_gelu": tag.quick_gelu}), arch, f"{arch} {name}")
+    except DataError as error:
+        return str(error)
+    return None
+
+
 def _wrong_weights(name: str, recipe: Pretrain, site: Site) -> str | None:
-    """Say what is wrong; tags of open_clip are looked up where the run executes."""
+    """Say what is wrong with a file of the site, or with a tag of open_clip."""
     entry = site.weights(name)
     if entry is not None:
         try:
@@ -105,4 +141,12 @@ def _wrong_weights(name: str, recipe: Pretrain, site: Site) -> str | None:
         hint = nearest(name, site.released, "the site knows") if site.released else ""
         what = f"the site file has no weights {name!r}; add their file to `released` there"
         return f"{what}; {hint}" if hint else what
-    return None
+    known = open_clip_tags.tags(recipe.arch)
+    if known is None:  # looked up where the run executes
+        return None
+    if name in known:
+        return _unfit_tag(recipe.arch, name, known[name])
+    meant = closest(name, site.released)
+    if meant is not None:
+        return f"the site file has no weights {name!r}; did you mean {meant!r}?"
+    return open_clip_tags.unknown_tag(recipe.arch, name, known)

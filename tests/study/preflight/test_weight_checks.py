@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from hpc_xfer.config.released.released_entry import ReleasedEntry
 from hpc_xfer.config.site import Site
 from hpc_xfer.study.preflight.check_inputs import check_inputs
@@ -86,7 +88,11 @@ def test_weights_to_start_from_must_be_where_the_site_says(tmp_path: Path) -> No
             tmp_path, site, CLIP.replace("RN50", arch).replace("epochs", f"init: {init}, epochs")
         )
 
-    assert told("there") == told("openai") == []  # a tag is looked up where the run executes
+    assert told("there") == told("openai", "RN50-quickgelu") == []
+    assert told("openia") == [
+        "a.yaml:3: pretrain.0.init: RN50 has no released weights 'openia' (known: openai, yfcc15m, "
+        "cc12m); name one of these, or add a file to `released` in the site file"
+    ]
     assert told("[there, gone, null]") == [
         "a.yaml:3: pretrain.0.init: gone.pt: no such file; correct `released` in the site file"
     ]
@@ -94,6 +100,57 @@ def test_weights_to_start_from_must_be_where_the_site_says(tmp_path: Path) -> No
         "a.yaml:3: pretrain.0.init: the site file has no weights 'thera'; add their file to "
         "`released` there; did you mean 'there'?"
     ]
+
+
+def test_tags_that_open_clip_does_not_know_are_told_before_a_job_starts(tmp_path: Path) -> None:
+    (tmp_path / "w.pt").write_bytes(b"\x80\x02 a pickle")
+    site = Site(released={"laion400m": str(tmp_path / "w.pt")})
+
+    def told(arch: str, weights: str) -> list[str]:
+        return pretrain(tmp_path, site, f"{{method: released, arch: {arch}, weights: {weights}}}")
+
+    assert told("ViT-B-32", "laion2b_e16") == told("RN50-quickgelu", "openai") == []
+    assert told("ViT-B-32-256", "openai") == [
+        "a.yaml:3: pretrain.0.weights: ViT-B-32-256 has no released weights 'openai' (known: "
+        "datacomp_s34b_b86k); name one of these, or add a file to `released` in the site file"
+    ]
+    assert told("RN50", "laion4o0m") == [
+        "a.yaml:3: pretrain.0.weights: the site file has no weights 'laion4o0m'; did you mean "
+        "'laion400m'?"
+    ]
+    assert told("[RN50, ViT-B-32]", "openai") == [
+        f"a.yaml:3: pretrain.0.weights: {arch} openai: was trained with quick_gelu (open_clip), "
+        f"arch {arch} has gelu; use arch {arch}-quickgelu"
+        for arch in ("RN50", "ViT-B-32")
+    ]
+
+
+def test_tags_whose_weights_are_not_fetched_are_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.yaml"
+    block = "{method: released, arch: RN50-quickgelu, weights: openai}"
+    path.write_text(f"name: x\npretrain: [{block}]\n")
+
+    def notes(site: Site, on: str) -> tuple[str, ...]:
+        return check_inputs(load_study(path), site, on).notes
+
+    kept = tmp_path / "kept"
+    monkeypatch.setenv("HF_HUB_CACHE", str(kept))
+    command = (
+        "python -c \"import open_clip; open_clip.create_model('RN50-quickgelu', "
+        "pretrained='openai')\""
+    )
+    assert notes(Site(), "local") == (
+        f"weights 'openai' of RN50-quickgelu are not in {kept}; where jobs have no network, fetch "
+        f"them first: {command}",
+    )
+    (kept / "models--timm--resnet50_clip.openai/snapshots/0abc").mkdir(parents=True)
+    (kept / "models--timm--resnet50_clip.openai/snapshots/0abc/model.safetensors").touch()
+    assert notes(Site(), "local") == ()
+    elsewhere = Site.model_validate({"slurm": {"environment": {"HF_HUB_CACHE": "/of/jobs"}}})
+    assert "are not in /of/jobs;" in notes(elsewhere, "slurm")[0]
+    assert notes(elsewhere, "local") == ()
 
 
 def test_a_name_that_is_a_block_and_weights_is_refused(tmp_path: Path) -> None:
