@@ -108,6 +108,7 @@ class LocalPool:
                     for worker in self.workers.all:
                         worker.look_for_hang()  # its end is an event
                     running = (worker.process.current for worker in self.workers.all)
+                    self.display.blocked(self.packs.blocked)
                     self.display.refresh([run_id for run_id in running if run_id])
                 interrupted = self.signals > 0
         finally:

@@ -1,7 +1,9 @@
 """Show the progress of a launch on this machine: live bars in a terminal, plain lines elsewhere."""
 
+import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -59,14 +61,18 @@ class Bars(progress.Progress):
 
 
 class _ToGo(progress.ProgressColumn):
-    """`3:20:00 to go`, or nothing before it can be told and after the end."""
+    """`3:20:00 to go`, or nothing before it can be told and after the end.
+
+    Runs that failed, or that wait for one that failed, take no more time.
+    """
 
     max_refresh = 0.5
 
     def render(self, task: progress.Task) -> Text:
-        if task.finished or task.stop_time is not None or task.time_remaining is None:
+        left = (task.remaining or 0) - task.fields.get("given_up", 0)  # failed or blocked
+        if task.stop_time is not None or not task.speed or left <= 0:
             return Text("")
-        minutes, seconds = divmod(round(task.time_remaining), 60)
+        minutes, seconds = divmod(math.ceil(left / task.speed), 60)
         hours, minutes = divmod(minutes, 60)
         return Text(f"{hours}:{minutes:02}:{seconds:02} to go")
 
@@ -87,7 +93,8 @@ class Display:
         self.done = {
             kind: sum(run.id in done for run in plan.of(kind)) for kind in ("pretrain", "finetune")
         }
-        self.failures = 0
+        self._failed: Counter[str] = Counter()  # of each kind
+        self._blocked: Counter[str] = Counter()
         self.logs: dict[str, Path] = {}  # of failed runs
         self.console = terminal.console(stderr=True)
         self.live = terminal.is_live(self.console)
@@ -101,7 +108,10 @@ class Display:
             for kind, name in (("pretrain", "pre-training"), ("finetune", "fine-tuning")):
                 if self.total[kind]:
                     self._tasks[kind] = self._bars.add_task(
-                        name, total=self.total[kind], completed=self.done[kind]
+                        name,
+                        total=self.total[kind],
+                        completed=self.done[kind],
+                        given_up=0,
                     )
             self._bars.start()
         return self
@@ -140,7 +150,8 @@ class Display:
 
     def failed(self, run_id: str, kind: str, message: str, log: Path | None) -> None:
         """Show which run failed and why; for an error in the program also where."""
-        self.failures += 1
+        self._failed[self.runs[run_id].kind] += 1
+        self._update_given_up()
         self.say(f"failed: {self.title(run_id)} ({run_id}): {kind}: {message}")
         error = failures.read(self.store.run(run_id))
         if error is not None and kind in ("code", "killed", "gpu", "hung", "silent"):
@@ -149,6 +160,16 @@ class Display:
         if log is not None:
             self.logs[run_id] = log
             self.say(f"  log: {log}")
+
+    def blocked(self, run_ids: Collection[str]) -> None:
+        """Show that these runs wait for one that failed; the last call holds."""
+        if len(run_ids) != self._blocked.total():
+            self._blocked = Counter(self.runs[run_id].kind for run_id in run_ids)
+            self._update_given_up()
+
+    def _update_given_up(self) -> None:
+        for kind, task in self._tasks.items():
+            self._bars.update(task, given_up=self._failed[kind] + self._blocked[kind])
 
     def refresh(self, running: list[str]) -> None:
         """Show the running runs, with progress and speed."""
@@ -182,5 +203,8 @@ class Display:
             for kind, name in (("pretrain", "pre-training"), ("finetune", "fine-tuning"))
             if self.total[kind]
         ]
-        failed = f", {self.failures} failed" if self.failures else ""
-        self.say(f"{', '.join(counts)}{failed}")
+        if failed := self._failed.total():
+            counts.append(f"{failed} failed")
+        if blocked := self._blocked.total():
+            counts.append(f"{blocked} blocked")
+        self.say(", ".join(counts))

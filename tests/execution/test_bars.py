@@ -10,7 +10,9 @@ from hpc_xfer.system.screen.plain_console import PlainConsole
 NOW = ["clip laion 8M é 40% 1,200/s"] * 4
 
 
-def screen(width: int, encoding: str = "utf-8", is_over: bool = False) -> list[str]:
+def screen(
+    width: int, encoding: str = "utf-8", is_over: bool = False, given_up: int = 0
+) -> list[str]:
     """Lines of the display in the middle of a study of 40,000 runs, 100 s after its start."""
     clock = [0.0]
     out = io.BytesIO()
@@ -20,7 +22,7 @@ def screen(width: int, encoding: str = "utf-8", is_over: bool = False) -> list[s
     task = bars.add_task("fine-tuning", total=40_000)
     for seconds in (50.0, 100.0):
         clock.append(seconds)
-        bars.update(task, advance=5_000)
+        bars.update(task, advance=5_000, given_up=given_up)
     bars.show_running(NOW)
     if is_over:
         bars.stop()
@@ -52,6 +54,12 @@ def test_a_terminal_without_these_characters_gets_others() -> None:
     assert bar == "fine-tuning  -      10000/40000 0:01:40 0:05:00 to go"
     assert now.startswith(r"now: clip laion 8M \xe9 40%")
     assert screen(60, "latin-1")[1].endswith("1,200~")
+
+
+def test_runs_that_failed_or_wait_for_these_take_no_time() -> None:
+    """5,000 runs take 50 s: 10,000 of 40,000 are done, and so many can still run."""
+    for given_up, to_go in ((20_000, " 0:01:40 to go"), (29_999, " 0:00:01 to go"), (30_000, "")):
+        assert screen(80, given_up=given_up)[0].partition("10000/40000 0:01:40")[2] == to_go
 
 
 def test_a_launch_that_has_ended_has_nothing_to_go() -> None:

@@ -30,6 +30,20 @@ def test_a_log_gets_the_counts_at_once_and_then_seldom(
     assert capsys.readouterr().err == "pre-training 0/1\n"
 
 
+def test_what_failed_and_what_waits_for_it_is_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    children = tuple(tiny.finetuning(RUN, draw=draw) for draw in range(3))
+    with Display(Plan((RUN, *children), Resources()), Store(tmp_path), set()) as display:
+        display.failed(RUN.id, "data", "a shard is broken", None)
+        display.blocked([run.id for run in children[:2]])
+        display.blocked([run.id for run in children])
+    assert capsys.readouterr().err.splitlines() == [
+        f"failed: {display.title(RUN.id)} ({RUN.id}): data: a shard is broken",
+        "pre-training 0/1, fine-tuning 0/3, 1 failed, 3 blocked",
+    ]
+
+
 def test_a_terminal_that_cannot_move_its_cursor_gets_lines_too(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
