@@ -20,7 +20,6 @@ from hpc_xfer.compute.downstream.decoded_cache import CachePlaces, DecodedCache
 from hpc_xfer.compute.downstream.eval_images import EvalImages, batch_size
 from hpc_xfer.compute.downstream.splits import Indices
 from hpc_xfer.compute.images import crops
-from hpc_xfer.config.site import Site
 from hpc_xfer.errors import DataError
 from hpc_xfer.store.paths import StoreDir
 from tests import tiny
@@ -142,20 +141,6 @@ def test_scratch_that_cannot_be_written_is_left_out(photos: Path) -> None:
     scratch.write_bytes(b"a file")
     shown = EvalImages(files(photos), SIZE, cache(photos.parent / "store", scratch))
     assert torch.equal(views(shown), expected(photos))
-
-
-def test_scratch_is_used_in_jobs_of_a_site_that_names_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    site = Site.model_validate({"slurm": {"scratch": "/scratch/$SLURM_JOB_ID"}})
-    store = StoreDir(tmp_path)
-    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    monkeypatch.delenv("SLURM_ARRAY_JOB_ID", raising=False)
-    assert CachePlaces.of(store, site).scratch is None
-    monkeypatch.setenv("SLURM_JOB_ID", "17")
-    assert CachePlaces.of(store, Site()).scratch is None
-    scratch = CachePlaces.of(store, site).scratch
-    assert scratch is not None and scratch.name == f"hpc_xfer-{store.tag}"
 
 
 def on_a_full_disk(photos: Path) -> None:

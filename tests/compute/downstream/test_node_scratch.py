@@ -97,10 +97,17 @@ def test_a_folder_that_is_empty_for_a_week_goes_too(scratch: Path) -> None:
     ]
 
 
-def test_jobs_of_a_site_without_scratch_remove_nothing(
+def test_scratch_is_used_in_jobs_of_a_site_that_names_it(
     scratch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    site = Site.model_validate({"slurm": {"scratch": "/scratch/$SLURM_JOB_ID"}})
+    store = StoreDir(tmp_path / "store")
+    for variable in ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID"):
+        monkeypatch.delenv(variable, raising=False)
     old = copy(scratch, "aaaaaa", "1", days=400)
-    assert CachePlaces.of(StoreDir(tmp_path / "store"), Site()).scratch is None
-    assert old.is_dir()
+    assert CachePlaces.of(store, site).scratch is None
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    assert CachePlaces.of(store, Site()).scratch is None
+    assert old.is_dir()  # nobody said that this folder is for us
+    assert CachePlaces.of(store, site).scratch == scratch / f"hpc_xfer-{store.tag}"
+    assert not old.exists()
