@@ -1,6 +1,6 @@
 """List, fetch and check downstream data sets.
 
-python -m hpc_xfer.datasets fetch pets dtd --to /data/downstream
+python -m hpc_xfer.datasets fetch pets dtd --to /data/transfer
 """
 
 import argparse
@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     top = parser(
         "datasets",
         "List, fetch and check the data sets that encoders are fine-tuned on.",
-        "python -m hpc_xfer.datasets fetch pets dtd --to /data/downstream",
+        "python -m hpc_xfer.datasets fetch pets dtd --to /data/transfer",
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", prog=top.prog)
 
@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
             "Download data sets, check and unpack them. A call that was killed continues when it\n"
             "is called again. Archives that lie in DIR/archives/ are used, not downloaded.",
             "NAME ... --to DIR [options]",
-            "pets dtd --to /data/downstream",
+            "pets dtd --to /data/transfer",
         )
     )
     _add_check(

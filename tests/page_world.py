@@ -5,6 +5,7 @@ sources and data sets are there; Slurm is not.
 """
 
 import csv
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +45,7 @@ def lay_out(folder: Path) -> None:
     for name in ("sans", "serif"):
         fabricated.source(folder / "demo/shards" / name, samples=6000)
     _photos(folder)
+    _imagenet(folder)
     _tables(folder)
     _site(folder)
     for grid in ("grids/size_scaling.yaml", "grids/demo/demo.yaml"):
@@ -115,6 +117,23 @@ def _photos(folder: Path) -> None:
             for i in range(4):
                 image = data_page.photo(100 * label + first + i)
                 (folder / "photos" / split / name / f"{i}.jpg").write_bytes(image)
+
+
+def _imagenet(folder: Path) -> None:
+    """Two class folders, their shards, and the texts of their images."""
+    entries = []
+    for label, name in enumerate(("n01440764", "n01443537")):
+        (folder / "imagenet/train" / name).mkdir(parents=True)
+        for i in range(4):
+            image = f"{name}_{i}.JPEG"
+            (folder / "imagenet/train" / name / image).write_bytes(data_page.photo(10 * label + i))
+            entries.append({"filename": image, "title": f"my pet {i}", "tags": ["fish", "tank"]})
+    (folder / "imagenet_captions.json").write_text(json.dumps(entries))
+    words = [str(folder / "imagenet/train"), str(folder / "shards/imagenet"), "--short-side", "384"]
+    assert shards.main(["make", *words]) == 0
+    out = "shards/imagenet_captions"
+    script = ["docs/imagenet_captions.py", "imagenet/train", "imagenet_captions.json", out]
+    assert convert(folder, script) == 0
 
 
 def _tables(folder: Path) -> None:

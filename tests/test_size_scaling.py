@@ -143,9 +143,21 @@ def test_the_site_file_names_what_the_grid_uses(
     assert sorted(shipped.datasets) == sorted(DATASETS)
     assert {trial.dataset for trial in trials(plan)} == set(DATASETS)
     assert shipped.store == "/scratch/ada/hpc_xfer"
-    assert shipped.datasets["pets"] == "/data/transfer/pets"
+    assert set(shipped.datasets.values()) == {"/data/transfer"}
     monkeypatch.setenv("DATASETS", "/mnt/sets")
-    assert load_site(SITE).datasets["pets"] == "/mnt/sets/pets"
+    assert load_site(SITE).datasets["pets"] == "/mnt/sets"
+
+
+def test_the_site_file_finds_each_data_set_in_the_one_folder_that_fetch_fills(
+    study: Study, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Here are small copies, so the numbers of images are those of the copies."""
+    monkeypatch.setenv("DATASETS", str(tmp_path))
+    copies = {name: site_entry(name, tmp_path) for name in DATASETS}
+    shipped = load_site(SITE).datasets
+    assert {name: entry["path"] for name, entry in copies.items()} == shipped
+    lines = told(study, Site.model_validate({"datasets": copies}))
+    assert {"source" in line for line in lines} == {True}  # and nothing on a data set
 
 
 def test_slurm_would_get_a_job_per_pretraining_and_a_few_arrays_per_encoder(
@@ -180,7 +192,7 @@ def test_a_site_that_is_not_filled_in_is_told_with_its_paths(
     fetch = ", or run `python -m hpc_xfer.datasets fetch %s`"
     assert sorted(lines) == sorted(
         [gone % (f"SHARDS/{name}", "the path") for name in ("laion", "yfcc15m")]
-        + [gone % (f"DATASETS/{name}", f"data set '{name}'") + fetch % name for name in DATASETS]
+        + [gone % ("DATASETS", f"data set '{name}'") + fetch % name for name in DATASETS]
     )
 
 

@@ -79,7 +79,11 @@ VariableName = Annotated[str, AfterValidator(_environment_name)]
 
 
 class RelayPlace(StrictModel):
-    """Options of the relay jobs; one that is not given is that of all jobs, but `options`."""
+    """Options of the relay jobs.
+
+    Partition and account that are not given are those of all jobs; so are qos and constraint,
+    unless the relay has a partition of its own. `reservation` and `options` of all jobs are not.
+    """
 
     partition: OneWord | None = None
     account: OneWord | None = None
@@ -88,7 +92,7 @@ class RelayPlace(StrictModel):
     minutes: WholeMinutes = 30
     cpus: PositiveInt = 1
     memory: Gigabytes | None = 4.0  # GB; null leaves it to Slurm
-    options: dict[RelayOptionName, OneWord] = {}  # as those of slurm, which the relay has not
+    options: dict[RelayOptionName, OneWord] = {}  # of sbatch, for the relay alone
 
 
 class Slurm(StrictModel):

@@ -50,7 +50,11 @@ def never_launched(study: StudyState) -> str:
     runs = f"its {len(study.plan.runs):,} runs are missing"
     if done := study.counts["done"]:
         runs = f"{done:,} of its {len(study.plan.runs):,} runs were done for other studies"
-    return f"nothing of this study has been launched ({runs}); launch it: {_launch_command(study)}"
+    way = f"launch it: {_launch_command(study)}"
+    if not study.store.root.is_dir():  # as where a call lacks the --site of the launch
+        elsewhere = f"there is no store {study.store.root}, so if it was launched, name the --site"
+        way = f"{elsewhere} or --store of its launch; else {way}"
+    return f"nothing of this study has been launched ({runs}); {way}"
 
 
 def _launch_command(study: StudyState) -> str:

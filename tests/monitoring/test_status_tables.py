@@ -122,6 +122,17 @@ def test_a_study_that_was_never_launched_says_so_in_one_line(tmp_path: Path, sho
     assert as_json(fresh)["launched"] is False
 
 
+def test_a_store_that_is_not_there_is_told_since_a_launch_may_have_had_another(
+    tmp_path: Path, shown: Shown
+) -> None:
+    fresh = all_in(study_state(tmp_path / "runs", launched=False), RunStatus("missing"))
+    assert " ".join(shown(fresh)).replace(str(tmp_path), "") == (
+        "nothing of this study has been launched (its 8 runs are missing); there is no store "
+        "/runs, so if it was launched, name the --site or --store of its launch; else launch it: "
+        "python -m hpc_xfer.launch a.yaml"
+    )
+
+
 def test_runs_of_other_studies_are_shown_before_a_first_launch(
     tmp_path: Path, shown: Shown
 ) -> None:

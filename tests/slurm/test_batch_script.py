@@ -1,6 +1,7 @@
 """Batch scripts, compared whole, and what may not stand in them."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -198,6 +199,26 @@ def test_memory_per_cpu_and_any_other_option() -> None:
 def test_a_time_limit_is_rounded_up(minutes: float, line: int) -> None:
     request = Request("x", ("true",), Path("/logs"), minutes)
     assert f"#SBATCH --time={line}" in script_text(request, CPU).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("own", "taken"),
+    [
+        ({}, {"partition=gpu", "account=vision", "qos=long", "constraint=nvlink"}),
+        ({"partition": "cpu"}, {"partition=cpu", "account=vision"}),
+        ({"partition": "cpu", "qos": "short"}, {"partition=cpu", "account=vision", "qos=short"}),
+    ],
+)
+def test_the_relay_takes_what_fits_its_partition_of_the_options_of_all_jobs(
+    own: dict[str, str], taken: set[str]
+) -> None:
+    """docs/site.md says which: a qos or a feature of nodes belongs to a partition."""
+    slurm = Slurm(partition="gpu", account="vision", qos="long", constraint="nvlink",
+                  reservation="paper", relay=RelayPlace.model_validate(own))  # fmt: skip
+    relay = Request("relay.x.1", ("true",), Path("/logs"), 30, gpus=False, relay=True)
+    options = re.findall(r"^#SBATCH --(\S+)$", script_text(relay, slurm), re.MULTILINE)
+    places = ("partition", "account", "qos", "constraint", "reservation")
+    assert {option for option in options if option.startswith(places)} == taken
 
 
 def test_the_relay_has_options_of_its_own() -> None:

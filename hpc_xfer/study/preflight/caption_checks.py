@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Iterator, Mapping
 
+from hpc_xfer.config.own_datasets.words_or_codes import are_words
 from hpc_xfer.config.recipes import ImageText, Trained
 from hpc_xfer.config.schema import nearest
 from hpc_xfer.config.shard_index import ShardIndex, index_command
@@ -43,6 +44,17 @@ def unknown_caption_keys(
             told = " or ".join(map(repr, names))
             hint = nearest(key, known, "its keys are")
             yield "caption", f"no sample of {told} has the key {key!r} in its json; {hint}"
+
+
+def codes_in_captions(recipe: Trained, name: str, index: ShardIndex) -> Iterator[str]:
+    """Say that captions hold codes for class names, as in `a photo of a n01440764.`"""
+    templates = [text for target in recipe.targets_of(name) for text in target.templates]
+    if templates and index.classes and not are_words(index.classes):
+        example = templates[0].replace("{}", index.classes[0])
+        yield (
+            f"its classes are called by numbers or codes, so captions are {example!r}; name them, "
+            f"in the order of labels, in {index.folder / 'classes.json'} and run {index.command}"
+        )
 
 
 def label_key_errors(recipe: Trained, name: str, index: ShardIndex) -> Iterator[tuple[str, str]]:

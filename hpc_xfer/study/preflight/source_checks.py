@@ -15,6 +15,7 @@ from hpc_xfer.config.yaml_document import Loc
 from hpc_xfer.errors import XferError
 from hpc_xfer.study.preflight.caption_checks import (
     caption_key_errors,
+    codes_in_captions,
     keys_instead,
     label_key_errors,
     unknown_caption_keys,
@@ -91,6 +92,7 @@ def _notes(recipe: Trained, name: str, index: ShardIndex) -> Iterator[str]:
             f"{stops if share > recipe.max_broken else ''}"
         )
     yield from _texts_told(recipe, name, index)
+    yield from codes_in_captions(recipe, name, index)
 
 
 def _texts_told(recipe: Trained, name: str, index: ShardIndex) -> Iterator[str]:

@@ -8,7 +8,7 @@ import pytest
 from hpc_xfer.config import shard_index
 from hpc_xfer.config.site import Site
 from tests.fabricated import source
-from tests.study.preflight.checking import pretrain
+from tests.study.preflight.checking import pretrain, source_notes
 
 BLOCK = "method: clip, arch: RN50, samples: 500, epochs: 1, batch: 100"
 
@@ -60,6 +60,27 @@ def test_captions_of_each_source_are_checked_in_that_source_alone(
         "json by `caption: {by_source: {imagenet: {keys: ...}}}`; they are: description, tags, "
         "title"
     )
+
+
+@pytest.mark.parametrize(
+    ("classes", "caption", "notes"),
+    [
+        (("n01440764", "n01443537"), "{templates: ['a photo of a {}.']}", 1),
+        (("tench", "goldfish"), "{templates: ['a photo of a {}.']}", 0),
+        (("n01440764", "n01443537"), "{keys: title}", 0),
+    ],
+)
+def test_sentences_around_codes_are_told_with_the_way_to_name_the_classes(
+    classes: tuple[str, ...], caption: str, notes: int, tmp_path: Path, site: Site
+) -> None:
+    folder = Path(site.sources["imagenet"])
+    shard_index.write(replace(shard_index.parse(folder), classes=classes))
+    block = f"{{{BLOCK}, source: imagenet, caption: {caption}}}"
+    assert source_notes(tmp_path, site, block) == notes * [
+        "source 'imagenet': its classes are called by numbers or codes, so captions are 'a photo "
+        "of a n01440764.'; name them, in the order of labels, in imagenet/classes.json and run "
+        "`python -m hpc_xfer.shards index imagenet`"
+    ]
 
 
 def test_labels_of_one_source_alone_are_told_once(tmp_path: Path, site: Site) -> None:
