@@ -51,6 +51,11 @@ def _code_of(main: Main) -> int:
     except KeyboardInterrupt as stop:
         terminal.say("; ".join([_interrupted(main), *map(str, stop.args)]), stderr=True)
         return 130
+    except UnicodeEncodeError as error:  # by the system, of a path; our output has escapes
+        advice = "call again with LC_ALL=C.UTF-8" if error.encoding != "utf-8" else "rename it"
+        lacks = f"has a character that the encoding {error.encoding} of this locale lacks"
+        terminal.say(f"{error.object!a}: {lacks}; {advice}", stderr=True)
+        return 2
     except BrokenPipeError:  # `... | head` closed its end; not an error of ours
         return 0
     except SystemExit as end:  # of argparse

@@ -243,7 +243,7 @@ def _all_done(launched: LaunchedStudy, args: argparse.Namespace) -> cli.Answer:
 
     runs = len(launched.wanted.runs)
     if not args.json:
-        terminal.say(f"all {runs:,} runs have a result")
+        terminal.say(f"all {runs:,} runs have a result" if runs != 1 else "its run has a result")
         terminal.say(f"report: {launched.store.study(launched.study.name).report}")
     return 0, PoolResult().as_json(launched, {}, runs)
 

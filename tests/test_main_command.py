@@ -44,6 +44,8 @@ def test_the_version_tells_commit_and_python(arguments: list[str]) -> None:
     [
         (["lunch", "a.yaml"], "there is no command 'lunch'; did you mean launch?"),
         (["zzz"], "there is no command 'zzz'; `python -m hpc_xfer` lists the commands"),
+        (["--verison"], "name a command before --verison; did you mean --version?"),
+        (["--site", "a.yaml"], "name a command before --site\n"),
         (["status", "a.yaml", "--wacth"], "--wacth; did you mean --watch?"),
     ],
 )
