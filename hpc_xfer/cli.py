@@ -134,8 +134,9 @@ def nearest(words: Sequence[str], known: Sequence[str]) -> str:
     """Return `; did you mean --watch?` for the first word that is like a known one, else ""."""
     import difflib  # takes 5 ms, which only mistakes need pay
 
-    found = (difflib.get_close_matches(word, known, 1) for word in words)
-    return next((f"; did you mean {each[0]}?" for each in found if each), "")
+    names = {name.lstrip("-"): name for name in known}  # dashes make --out and --set alike
+    found = (difflib.get_close_matches(word.lstrip("-"), names, 1) for word in words)
+    return next((f"; did you mean {names[each[0]]}?" for each in found if each), "")
 
 
 def parser(module: str, description: str, example: str) -> argparse.ArgumentParser:
