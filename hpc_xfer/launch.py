@@ -72,6 +72,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             break
     if args.json:
         cli.say_json(contents[0] if len(checked) == 1 else {"schema": 1, "studies": contents})
+    elif len(checked) > 1:
+        from hpc_xfer.monitoring.failure_summary import failed_studies
+
+        terminal.say(*failed_studies([_arguments(each.args) for each in checked], contents))
     return code
 
 
