@@ -68,12 +68,13 @@ def _without_command(argv: Sequence[str] | None) -> int:
     parser.add_argument("command", nargs="?", help=argparse.SUPPRESS)
     parser.add_argument("arguments", nargs="*", help=argparse.SUPPRESS)
     args, _ = parser.parse_known_args(argv)
+    if argv is None and sys.argv[1:] and sys.argv[1].startswith("-"):  # that only a command has
+        hint = cli.nearest(sys.argv[1:2], ["--help", "--version"])
+        parser.error(f"name a command before {sys.argv[1]}{hint}")
     if args.command is not None:
         hint = cli.nearest([args.command], list(COMMANDS)) or f"; `{program}` lists the commands"
         terminal.say(f"there is no command {args.command!r}{hint}", stderr=True)
         return 2
-    if argv is None and len(sys.argv) > 1:  # an option that only a command has
-        parser.error(f"name a command before {sys.argv[1]}")
     parser.print_help()
     return 0
 

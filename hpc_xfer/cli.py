@@ -51,6 +51,11 @@ def _code_of(main: Main) -> int:
     except KeyboardInterrupt as stop:
         terminal.say("; ".join([_interrupted(main), *map(str, stop.args)]), stderr=True)
         return 130
+    except UnicodeEncodeError as error:  # by the system, of a path; our output has escapes
+        advice = "call again with LC_ALL=C.UTF-8" if error.encoding != "utf-8" else "rename it"
+        lacks = f"has a character that the encoding {error.encoding} of this locale lacks"
+        terminal.say(f"{error.object!a}: {lacks}; {advice}", stderr=True)
+        return 2
     except BrokenPipeError:  # `... | head` closed its end; not an error of ours
         return 0
     except SystemExit as end:  # of argparse
@@ -129,8 +134,9 @@ def nearest(words: Sequence[str], known: Sequence[str]) -> str:
     """Return `; did you mean --watch?` for the first word that is like a known one, else ""."""
     import difflib  # takes 5 ms, which only mistakes need pay
 
-    found = (difflib.get_close_matches(word, known, 1) for word in words)
-    return next((f"; did you mean {each[0]}?" for each in found if each), "")
+    names = {name.lstrip("-"): name for name in known}  # dashes make --out and --set alike
+    found = (difflib.get_close_matches(word.lstrip("-"), names, 1) for word in words)
+    return next((f"; did you mean {names[each[0]]}?" for each in found if each), "")
 
 
 def parser(module: str, description: str, example: str) -> argparse.ArgumentParser:

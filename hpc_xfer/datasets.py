@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
             name,
             help=description.split(". ")[0].rstrip("."),
             description=description,
-            usage=f"%(prog)s {usage}\n\nexample:\n  python -m hpc_xfer.datasets {name} {example}",
+            usage=f"%(prog)s {usage}\n\nexample:\n  {top.prog} {name} {example}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )

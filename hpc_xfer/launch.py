@@ -72,6 +72,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             break
     if args.json:
         cli.say_json(contents[0] if len(checked) == 1 else {"schema": 1, "studies": contents})
+    elif len(checked) > 1:
+        from hpc_xfer.monitoring.failure_summary import failed_studies
+
+        terminal.say(*failed_studies([_arguments(each.args) for each in checked], contents))
     return code
 
 
@@ -243,7 +247,7 @@ def _all_done(launched: LaunchedStudy, args: argparse.Namespace) -> cli.Answer:
 
     runs = len(launched.wanted.runs)
     if not args.json:
-        terminal.say(f"all {runs:,} runs have a result")
+        terminal.say(f"all {runs:,} runs have a result" if runs != 1 else "its run has a result")
         terminal.say(f"report: {launched.store.study(launched.study.name).report}")
     return 0, PoolResult().as_json(launched, {}, runs)
 

@@ -102,11 +102,12 @@ def _parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", prog=top.prog)
 
     def command(name: str, description: str, usage: str, example: str) -> argparse.ArgumentParser:
+        written = f"{top.prog} {name} {example.replace('python -m hpc_xfer.shards', top.prog)}"
         sub = commands.add_parser(
             name,
             help=description,
             description=description,
-            usage=f"%(prog)s {usage}\n\nexample:\n  python -m hpc_xfer.shards {name} {example}",
+            usage=f"%(prog)s {usage}\n\nexample:\n  {written}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )

@@ -2,6 +2,7 @@
 
 import io
 import os
+import subprocess
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -15,6 +16,7 @@ from hpc_xfer.config.site import Site
 from hpc_xfer.errors import StoreError, StudyError
 from hpc_xfer.system import machine, terminal
 from hpc_xfer.system.screen.output_stream import OutputStream
+from tests.conftest import ROOT
 
 
 @pytest.mark.parametrize(
@@ -34,6 +36,26 @@ def test_errors_of_ours_are_one_sentence_and_a_code(
     with pytest.raises(SystemExit) as caught:
         cli.exit_with(main)
     assert (caught.value.code, capsys.readouterr().err) == (code, told)
+
+
+ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+def test_a_path_that_the_locale_cannot_write_is_told_in_one_sentence(tmp_path: Path) -> None:
+    """It stands in a file in UTF-8, and the system takes the bytes of the locale."""
+    grid, site = tmp_path / "a.yaml", tmp_path / "site.yaml"
+    grid.write_text("name: x\nquestion: Why?\npretrain: {method: scratch, arch: RN50}\n")
+    site.write_text(f"store: {tmp_path}/stör\n", encoding="utf-8")
+    called = subprocess.run(
+        [sys.executable, "-m", "hpc_xfer", "status", str(grid), "--site", str(site)],
+        env={**os.environ, **ASCII}, cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (called.returncode, called.stdout) == (2, "")
+    assert called.stderr.endswith(
+        "has a character that the encoding ascii of this locale lacks; call again with "
+        "LC_ALL=C.UTF-8\n"
+    )
+    assert called.stderr.count("\n") == 1 and r"st\xf6r" in called.stderr
 
 
 @pytest.mark.parametrize(

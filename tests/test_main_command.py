@@ -32,6 +32,13 @@ def test_a_command_speaks_of_itself_as_it_was_called() -> None:
     assert "\n  python -m hpc_xfer launch grids/demo/demo.yaml" in told
 
 
+@pytest.mark.parametrize("words", [["datasets", "fetch"], ["shards", "index"]])
+def test_so_does_a_part_of_a_command(words: list[str]) -> None:
+    told = call(*words, "--help").stdout
+    assert f"\n  python -m hpc_xfer {' '.join(words)} " in told
+    assert "python -m hpc_xfer." not in told.partition("\n\npositional")[0]
+
+
 @pytest.mark.parametrize("arguments", [["--version"], ["status", "--version"]])
 def test_the_version_tells_commit_and_python(arguments: list[str]) -> None:
     told = call(*arguments)
@@ -44,6 +51,9 @@ def test_the_version_tells_commit_and_python(arguments: list[str]) -> None:
     [
         (["lunch", "a.yaml"], "there is no command 'lunch'; did you mean launch?"),
         (["zzz"], "there is no command 'zzz'; `python -m hpc_xfer` lists the commands"),
+        (["--verison"], "name a command before --verison; did you mean --version?"),
+        (["--site", "a.yaml"], "name a command before --site\n"),
+        (["report", "a.yaml", "--out", "b"], "unrecognized arguments: --out b\n"),
         (["status", "a.yaml", "--wacth"], "--wacth; did you mean --watch?"),
     ],
 )

@@ -10,9 +10,10 @@ from typing import Any
 
 from rich import progress
 from rich.console import Console, RenderableType
+from rich.constrain import Constrain
 from rich.text import Text
 
-from hpc_xfer.store import failures, heartbeat
+from hpc_xfer.store import failures
 from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.labels import RunTitles
@@ -22,6 +23,9 @@ from hpc_xfer.system.screen.plain_text import plain
 
 _LAST_LINES = 6  # of a traceback; the log has all
 _PLAIN_SECONDS = 10.0  # between plain lines
+# Columns left free at the end of the last line: the terminal prints `^C` there, twice perhaps. In a
+# full line it would begin another one, and what is drawn next would leave a line of before.
+_CTRL_C = 4
 _NAMED = 8  # running runs that are named below the bars
 
 
@@ -57,7 +61,8 @@ class Bars(progress.Progress):
     def get_renderables(self) -> Iterable[RenderableType]:
         yield from super().get_renderables()
         if self._running:
-            yield Text(f"now: {self._running}", no_wrap=True, overflow="ellipsis")
+            now = Text(f"now: {self._running}", no_wrap=True, overflow="ellipsis")
+            yield Constrain(now, self.console.width - _CTRL_C)
 
 
 class _ToGo(progress.ProgressColumn):
@@ -186,7 +191,7 @@ class Display:
         return self.titles.of(self.runs[run_id])
 
     def _now(self, run_id: str) -> str:
-        beat = heartbeat.read(self.store.run(run_id))
+        beat = run_claims.progress(self.store.run(run_id))
         if beat is None or "total" not in beat:  # before its first step
             return self.title(run_id)
         percent = 100 * beat["step"] // max(beat["total"], 1)

@@ -142,7 +142,8 @@ def _of_submission(
         yield f"relay of study {submission.study}"
     if not chosen:
         last = (submission.elements or 1) - 1
-        yield f"its elements are {submission.job}_0 to {submission.job}_{last}"
+        more = f"s are {submission.job}_0 to" if last else " is"
+        yield f"its element{more} {submission.job}_{last}"
     yield from _of_slurm(study, submission, chosen)
     for index, pack in enumerate(study.ledger.packs(submission)):
         for run_id in pack if index in chosen else ():
@@ -151,8 +152,12 @@ def _of_submission(
             state = study.status[run_id].state if run else ""
             element = f"{chosen[index]}  " if len(chosen) > 1 else ""
             yield f"  {element}{run_id}  {state:<8} {what}"
-    job = next(iter(chosen.values())) if len(chosen) == 1 else str(submission.job)
-    yield f"log: {log_path(study.store.study(submission.study).logs, job)}"
+    logs = study.store.study(submission.study).logs
+    if len(chosen) > 1:
+        yield f"log: {log_path(logs, f'{submission.job}_*')} of each element"
+    for job in chosen.values() if len(chosen) == 1 else ():
+        path = log_path(logs, job)
+        yield f"log: {path}" if path.exists() else f"log: {path} (not written)"
 
 
 def _of_slurm(study: StudyState, submission: Submission, chosen: dict[int, str]) -> Iterator[str]:

@@ -1,8 +1,9 @@
 """Repeat, at the end of a launch, what failed and what to do: grouped by class, then by run."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from hpc_xfer.monitoring.study_arguments import StudyArguments
 from hpc_xfer.store import failures, retry_policy
@@ -11,6 +12,7 @@ from hpc_xfer.study.labels import RunTitles
 from hpc_xfer.study.plan import Plan
 from hpc_xfer.system.terminal import counted
 
+_FAILED = ("failed", "given_up", "refused")  # keys of `launch --json`
 _LISTED = 5  # runs of one class; a launch can fail thousands of times for one reason
 
 
@@ -84,6 +86,27 @@ class FailureSummary:
                 f"  {_listed(fatal)} would fail again; fix the cause, then: {launch} --retry-failed"
             )
         return found
+
+
+def failed_studies(
+    asked: Sequence[StudyArguments], answers: Sequence[Mapping[str, Any]]
+) -> Iterator[str]:
+    """Name the studies of one launch in which runs failed, where lines of others came after.
+
+    Args:
+        asked: of all studies of the launch.
+        answers: of those that were launched, as `launch --json` has them; a study on Slurm tells
+            of runs that failed before, and of those that Slurm refused.
+    """
+    counts = [sum(len(each.get(key, ())) for key in _FAILED) for each in answers]
+    if not any(counts[:-1]):
+        return
+    yield ""
+    yield "runs failed in these studies:"
+    for arguments, answer, count in zip(asked, answers, counts, strict=False):
+        if count:
+            what = f"{answer['study']}: {counted(count, 'run')} failed"
+            yield f"  {what}; look closer: {arguments.call('status')}"
 
 
 def _listed(kinds: list[str]) -> str:

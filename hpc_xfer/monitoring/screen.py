@@ -10,6 +10,7 @@ from hpc_xfer.monitoring.sentences import MUST, StatusSentence
 from hpc_xfer.monitoring.shown_table import rows_that_fit
 from hpc_xfer.monitoring.status_tables import parts_of
 from hpc_xfer.monitoring.study_state import StudyState
+from hpc_xfer.system import terminal
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -29,7 +30,8 @@ def fitted(study: StudyState, console: "Console") -> "RenderableType":
         kept = _kept(sentences, lines, share, console)
         below = [each.text for each in kept]
         if more := len(sentences) - len(kept):
-            below.append(f"... {more:,} more lines; `status` without --watch has all")
+            left = terminal.counted(more, "more line")
+            below.append(f"... {left}; `status` without --watch has all")
         room = lines - sum(_height(text, console) for text in below)
         counts = rows_that_fit(tables, room)
         if any(counts):

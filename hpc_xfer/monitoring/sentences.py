@@ -47,7 +47,8 @@ def never_launched(study: StudyState) -> str:
     """The sentence on a study of which nothing was launched; "" where something was."""
     if study.is_launched or not study.plan.runs or study.counts["done"] == len(study.plan.runs):
         return ""
-    runs = f"its {len(study.plan.runs):,} runs are missing"
+    count = len(study.plan.runs)
+    runs = f"its {count:,} runs are missing" if count > 1 else "its run is missing"
     if done := study.counts["done"]:
         runs = f"{done:,} of its {len(study.plan.runs):,} runs were done for other studies"
     way = f"launch it: {_launch_command(study)}"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from hpc_xfer.study.state_words import State
+from hpc_xfer.system import terminal
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
@@ -92,7 +93,7 @@ class _Drawn:
 
     def _more(self, line: "Callable[[str], Text]") -> "Iterator[Text]":
         if more := len(self.table.rows) - len(self.kept):
-            yield line(f"... {more:,} more rows")
+            yield line(f"... {terminal.counted(more, 'more row')}")
 
 
 def fitting_columns(

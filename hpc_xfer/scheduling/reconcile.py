@@ -31,6 +31,7 @@ from hpc_xfer.store.paths import RunDir
 from hpc_xfer.store.retry_policy import rule_of
 from hpc_xfer.store.submission_ledger import Element, Ledger, Submission
 from hpc_xfer.study.state_words import CANCELLED
+from hpc_xfer.system.terminal import counted
 
 Say = Callable[[str], None]
 _LATE_SECONDS = 90  # sbatch, which may outlive its launcher on another host, ends after 60 s
@@ -46,7 +47,7 @@ def release_held(queue: Queue, ledger: Ledger, slurm: Slurm, say: Say) -> Queue:
     if not held:
         return queue
     some = " ".join(line.job for line in held[:5])
-    jobs = f"{len(held)} jobs that a node could not start: {some}"
+    jobs = f"{counted(len(held), 'job')} that a node could not start: {some}"
     try:
         release_jobs(held, ledger.store.tag)
     except SlurmError as error:  # an administrator has to

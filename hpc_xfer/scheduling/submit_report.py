@@ -66,18 +66,21 @@ class SubmitReport:
             study: the arguments of a command on this study.
         """
         yield (
-            f"submitted {self.runs:,} runs: {len(self.submitted):,} jobs with {self.elements:,} "
-            f"elements; {self.live:,} runs were in the queue or at work already"
+            f"submitted {counted(self.runs, 'run')}: {counted(len(self.submitted), 'job')} with "
+            f"{counted(self.elements, 'element')}; {counted(self.live, 'run')} "
+            f"{'was' if self.live == 1 else 'were'} in the queue or at work already"
         )
         yield from failed_before(self.given_up)
         yield from self.troubles()
-        later = "the relay submits them later" if jobs_may_submit else "launch again later"
+        later = "the relay submits what is left later" if jobs_may_submit else "launch again later"
         if self.deferred:
-            yield f"{self.deferred:,} runs do not fit into the queue yet; {later}"
+            do = "does" if self.deferred == 1 else "do"
+            yield f"{counted(self.deferred, 'run')} {do} not fit into the queue yet; {later}"
         if self.behind_others:
             yield (
-                f"{self.behind_others:,} runs wait for a pre-training that is at work outside the "
-                f"jobs that squeue shows; {later}"
+                f"{counted(self.behind_others, 'run')} "
+                f"{'waits' if self.behind_others == 1 else 'wait'} for a pre-training that is at "
+                f"work outside the jobs that squeue shows; {later}"
             )
         if not jobs_may_submit:
             yield (

@@ -18,7 +18,7 @@ from hpc_xfer.slurm.batch_script import log_path
 from hpc_xfer.slurm.parsing import NEVER_SATISFIED, Queue, QueueLine
 from hpc_xfer.slurm.queue import current_user, jobs_are_private
 from hpc_xfer.states.error_age import is_older
-from hpc_xfer.store import failures, heartbeat, retry_policy
+from hpc_xfer.store import failures, retry_policy
 from hpc_xfer.store.finished.finished_runs import FinishedRuns
 from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.store.ownership.server_clock import server_time
@@ -170,7 +170,7 @@ class _Survey:
                 what = (error["class"], error["message"], element, line)
                 return RunStatus("failed", *what, error=error)
             if not claim.get("released") and line.state != "COMPLETING":  # else Slurm ends it
-                beat = heartbeat.read(folder)
+                beat = run_claims.progress(folder, claim)
                 return RunStatus("running", element=element, line=line, progress=beat)
         if line.state not in ("RUNNING", "CONFIGURING"):
             return RunStatus("pending", line.state.lower(), element=element, line=line)
@@ -191,7 +191,7 @@ class _Survey:
         else:
             whose = f"job {last.job} on cluster {last.submission.cluster}, which does not answer"
         if begun and run_claims.is_alive(folder):
-            return RunStatus("running", whose, element=last, progress=heartbeat.read(folder))
+            return RunStatus("running", whose, element=last, progress=run_claims.progress(folder))
         error = failures.read(folder) if begun else None
         if error is not None and not is_older(error, folder, elements):
             return RunStatus("failed", error["class"], error["message"], last, error=error)
@@ -201,7 +201,7 @@ class _Survey:
         """The status as the store alone shows it."""
         folder, last = self.store.run(run.id), elements[-1] if elements else None
         if begun and run_claims.is_alive(folder):
-            return RunStatus("running", element=last, progress=heartbeat.read(folder))
+            return RunStatus("running", element=last, progress=run_claims.progress(folder))
         error = failures.read(folder) if begun else None
         if error is not None and not is_older(error, folder, elements):
             return RunStatus("failed", error["class"], error["message"], last, error=error)
@@ -302,7 +302,8 @@ def _elsewhere(
             return RunStatus("missing", BEING_CANCELLED, element=element)  # its process still ends
     line = line_of(queue, queued) if queued is not None else None
     who = run_claims.owner_text(claim)
-    return RunStatus("running", who, element=queued, line=line, progress=heartbeat.read(folder))
+    beat = run_claims.progress(folder, claim)
+    return RunStatus("running", who, element=queued, line=line, progress=beat)
 
 
 def _is_to_be_left(claim: Mapping[str, Any], queued: Element) -> bool:

@@ -109,10 +109,12 @@ def _parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, bool, Path |
     if len(grids) > 1:
         parser.error(f"give one study file, not {len(grids)}")
     is_clean = _CLEAN in args.words
+    if grids and Path(grids[0]).is_dir():
+        parser.error(f"{grids[0]} is a folder; write --store {shlex.quote(grids[0])} for a store")
     if is_clean and grids:
         parser.error(f"clean is for all studies of the store: leave out {grids[0]}")
-    if grids and not Path(grids[0]).exists() and (hint := cli.nearest(grids, [_CLEAN])):
-        parser.error(f"there is no study file {grids[0]}{hint}")
+    if grids and not Path(grids[0]).exists():
+        parser.error(f"there is no study file {grids[0]}{cli.nearest(grids, [_CLEAN])}")
     if args.dry_run and not is_clean:
         parser.error("--dry-run goes with clean")
     return args, is_clean, Path(grids[0]) if grids else None

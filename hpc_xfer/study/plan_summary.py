@@ -77,7 +77,7 @@ def minutes_from(plan: Plan) -> str:
     if given is not None or costs is None:
         return "given" if given is not None else "assumed"
     if costs.measured_runs:
-        return f"from {costs.measured_runs:,} finished runs, else estimated"
+        return f"from {terminal.counted(costs.measured_runs, 'finished run')}, else estimated"
     missing = costs.uncounted(str(run.spec["dataset"]) for run in plan.of("finetune"))
     more = f", with the size of {', '.join(missing)} assumed" if missing else ""
     return f"estimated for {costs.speed.flops / 1e12:g} TFLOP/s{more}"

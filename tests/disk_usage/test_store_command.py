@@ -329,6 +329,13 @@ def test_a_folder_that_is_no_store_is_none(tmp_path: Path) -> None:
     assert [*tmp_path.iterdir()] == []  # no lock is left there
 
 
+def test_a_store_without_its_option_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    for word, told in (("none", "there is no study file none\n"), ("/", "write --store / for a")):
+        with pytest.raises(SystemExit):
+            main([word])
+        assert told in capsys.readouterr().err
+
+
 def test_people_read_a_table_and_the_command_that_frees_the_rest(
     littered: LitteredStore, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -35,25 +35,30 @@ def screen(
     ("width", "shown"),
     [
         (60, ["fine-tuning  ━╸     10000/40000 0:01:40 0:05:00 to go",
-              "now: clip laion 8M é 40% 1,200/s, clip laion 8M é 40% 1,200…"]),
+              "now: clip laion 8M é 40% 1,200/s, clip laion 8M é 40% 1…"]),
         (80, ["fine-tuning  ━━━━━━╸                    10000/40000 0:01:40 0:05:00 to go",
-              "now: clip laion 8M é 40% 1,200/s, clip laion 8M é 40% 1,200/s, clip laion 8M é "
-              "…"]),
+              "now: clip laion 8M é 40% 1,200/s, clip laion 8M é 40% 1,200/s, clip laion 8…"]),
         (100, ["fine-tuning  ━━━━━━━━━━                               10000/40000 0:01:40 "
                "0:05:00 to go",
                "now: clip laion 8M é 40% 1,200/s, clip laion 8M é 40% 1,200/s, clip laion 8M é "
-               "40% 1,200/s, clip la…"]),
+               "40% 1,200/s, cli…"]),
     ],
 )  # fmt: skip
 def test_bar_count_clock_and_time_to_go_stay(width: int, shown: list[str]) -> None:
     assert screen(width) == shown
 
 
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_ctrl_c_has_room_at_the_end_of_the_last_line(width: int) -> None:
+    """The terminal prints `^C` there; in the next line it would spoil the display."""
+    assert len(screen(width)[-1] + "^C^C") <= width
+
+
 def test_a_terminal_without_these_characters_gets_others() -> None:
     bar, now = screen(60, "ascii")
     assert bar == "fine-tuning  -      10000/40000 0:01:40 0:05:00 to go"
     assert now.startswith(r"now: clip laion 8M \xe9 40%")
-    assert screen(60, "latin-1")[1].endswith("1,200~")
+    assert screen(60, "latin-1")[1].endswith("40% 1~")
 
 
 def test_runs_that_failed_or_wait_for_these_take_no_time() -> None:

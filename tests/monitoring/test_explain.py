@@ -153,3 +153,13 @@ def test_an_unknown_job_and_what_is_no_job_are_errors(state: StudyState) -> None
 
 def test_an_index_that_an_array_does_not_have_tells_which_it_has(state: StudyState) -> None:
     assert "its elements are 13_0 to 13_3" in explain_job(state, "13_9")
+
+
+def test_a_job_names_logs_that_are_there(state: StudyState) -> None:
+    logs = state.store.study("s").logs
+    logs.mkdir(exist_ok=True)
+    log_path(logs, "13_0").write_text("it began\n")
+    assert explain_job(state, "13_0")[-1] == f"log: {logs}/13_0_0_log.out"
+    assert explain_job(state, "13_1")[-1] == f"log: {logs}/13_1_0_log.out (not written)"
+    assert explain_job(state, "13")[-1] == f"log: {logs}/13_*_0_log.out of each element"
+    assert not any(line.startswith("log: ") for line in explain_job(state, "13_9"))

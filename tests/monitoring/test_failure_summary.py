@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hpc_xfer.config.resources import Resources
-from hpc_xfer.monitoring.failure_summary import FailureSummary
+from hpc_xfer.monitoring.failure_summary import FailureSummary, failed_studies
 from hpc_xfer.monitoring.study_arguments import StudyArguments
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan
@@ -60,6 +60,21 @@ def test_thousands_of_failures_are_grouped(tmp_path: Path) -> None:
     lines = FailureSummary(plan, Store(tmp_path), failed, GRID).lines()
     assert len(lines) < 20
     assert "  ... and 2,995 more of this class; `status` has all" in lines
+
+
+def test_the_end_of_several_studies_names_those_whose_lines_have_scrolled_away() -> None:
+    asked = [StudyArguments(f"{name}.yaml --site s.yaml") for name in "abc"]
+    local: dict[str, object] = {"study": "a", "failed": {"1": "nan", "2": "nan"}, "blocked": ["3"]}
+    slurm: dict[str, object] = {"study": "b", "given_up": {"1": "nan"}, "refused": {}, "blocked": 2}
+    well: dict[str, object] = {"study": "c", "failed": {}}
+    assert list(failed_studies(asked, [local, slurm, well])) == [
+        "",
+        "runs failed in these studies:",
+        "  a: 2 runs failed; look closer: python -m hpc_xfer.status a.yaml --site s.yaml",
+        "  b: 1 run failed; look closer: python -m hpc_xfer.status b.yaml --site s.yaml",
+    ]
+    assert list(failed_studies(asked[2:], [local])) == []  # its own lines are the last
+    assert list(failed_studies(asked, [well, local])) == []  # Ctrl-C ended the launch there
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_counts_in_every_state_are_told_in_words_where_no_table_fits() -> None:
     assert " ".join(told.getvalue().split()) == f"fine-tuning {words} {words}"
     console.print(table.drawn(most=1))
     *_, row_in_one_line, more = told.getvalue().splitlines()
-    assert row_in_one_line.endswith("\u2026") and more == "... 1 more rows"
+    assert row_in_one_line.endswith("\u2026") and more == "... 1 more row"
 
 
 def test_empty_columns_go_before_any_other() -> None:

@@ -55,6 +55,21 @@ def holder(run: RunDir) -> dict[str, Any] | None:
     return _leases(run).holder()
 
 
+def progress(run: RunDir, claim: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
+    """Read the last heartbeat of the start that a claim is of; None before its first.
+
+    progress.json stays when a run ends early, and the next start takes minutes to its first step
+    (imports, data, compilation). Shown as its own, speed and time to go would be those of then.
+
+    Args:
+        claim: as `holder` gives it; read where it is not given.
+    """
+    claim, beat = holder(run) if claim is None else claim, heartbeat.read(run)
+    if beat is None or (claim is not None and beat["time"] < claim.get("time", 0)):
+        return None
+    return beat
+
+
 def owner_text(claim: Mapping[str, Any]) -> str:
     """Say who made a claim: `process 812 on host n1, in job 1234_5`."""
     job = f", in job {claim['slurm_job']}" if claim.get("slurm_job") else ""

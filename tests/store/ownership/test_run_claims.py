@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from hpc_xfer.errors import ClaimLost, StoreError
+from hpc_xfer.store.heartbeat import Heartbeat, Liveness
 from hpc_xfer.store.ownership import run_claims
 from hpc_xfer.store.ownership.run_claims import LEASE_SECONDS
 from hpc_xfer.store.paths import RunDir
@@ -55,6 +56,20 @@ def test_a_new_run_has_no_claim(run: RunDir) -> None:
         False,
         0,
     )
+
+
+def test_a_start_without_a_step_shows_no_progress_of_the_start_before(run: RunDir) -> None:
+    """Its speed and time to go would be taken for those of now: `0 s to go`, after a requeue."""
+    first = run_claims.take(run)
+    assert first is not None and run_claims.progress(run) is None
+    Heartbeat(run, total=100, batch=64).beat(40)
+    assert (run_claims.progress(run) or {})["step"] == 40
+    first.release()
+    assert run_claims.take(run) is not None
+    Liveness(run).touch()  # it is at work, and made no step yet
+    assert run_claims.progress(run) is None
+    Heartbeat(run, total=100, batch=64, done_before=40).beat(41)
+    assert (run_claims.progress(run) or {})["step"] == 41
 
 
 def test_a_run_of_a_live_process_is_not_taken(run: RunDir, other: Taker) -> None:
