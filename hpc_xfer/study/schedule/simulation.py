@@ -21,6 +21,7 @@ from hpc_xfer.study.schedule.backfill import startable
 from hpc_xfer.study.schedule.cluster import SimulatedCluster
 from hpc_xfer.study.schedule.submission import SubmissionQueue, SubmittedPart
 from hpc_xfer.study.schedule.timeline import Timeline
+from hpc_xfer.system.terminal import counted
 
 _LEAST_PROGRESS = 60.0  # seconds of work that a job does before its time limit, however short
 _DAY = 86_400.0
@@ -30,8 +31,15 @@ def simulate(arrays: Sequence[SimulatedArray], cluster: SimulatedCluster) -> Tim
     """Run the arrays to their end.
 
     Raises:
-        StudyError: a job needs more GPUs than there are.
+        StudyError: a job needs more GPUs than there are, or none fits into the queue.
     """
+    room = cluster.most_jobs
+    if arrays and room is not None and room < 2:
+        raise StudyError(
+            f"the queue takes {counted(room, 'job')} of yours, and the relay is one, so nothing "
+            "can be submitted; raise slurm.max_jobs of the site file, or ask for a higher "
+            "MaxSubmitJobs"
+        )
     most = max((array.gpus for array in arrays), default=0)
     if most > cluster.gpus:
         raise StudyError(

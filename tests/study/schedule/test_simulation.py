@@ -101,6 +101,12 @@ def test_a_child_is_submitted_after_its_parent_whatever_the_limit() -> None:
     assert line.stage_ends["a"] < line.stage_ends["b"]
 
 
+def test_a_queue_with_room_for_the_relay_alone_is_refused() -> None:
+    with pytest.raises(StudyError, match="the queue takes 1 job of yours, and the relay is one"):
+        run(array(10), most_jobs=1)
+    assert run(most_jobs=1).finished == 0  # nothing is left to submit
+
+
 def test_preemption_costs_work_and_a_seed_makes_it_the_same_again() -> None:
     day = array(*[86_400] * 20, lost_seconds=600)
     calm = run(day, gpus=20)
