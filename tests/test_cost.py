@@ -195,6 +195,20 @@ def test_a_card_of_the_call_makes_gpus_of_the_cpus_of_a_site(
     assert told[0]["notes"][0].startswith("jobs of this site compute on CPUs; the estimate is for")
 
 
+@pytest.mark.parametrize(
+    "more", [["--preempt-per-day", "50"], ["--set", "resources.pretrain.minutes=1"]]
+)
+def test_hours_that_preemption_and_time_limits_add_are_shown(
+    grid: str, more: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    call = [grid, "--gpu", "a100", "--gpus", "2", *more]
+    assert cost.main(call[:-2]) == 0 and "GPU-hours taken" not in capsys.readouterr().out
+    assert cost.main(call) == 0 and "GPU-hours taken" in capsys.readouterr().out
+    assert cost.main([*call, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["on_gpus"][0]["gpu_hours"][1] > 1.01 * told["gpu_hours"][1]
+
+
 def test_disk_that_nobody_counts_is_null_for_scripts(
     grid: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

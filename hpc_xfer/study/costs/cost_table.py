@@ -77,7 +77,7 @@ def render(
 
     tables = [
         _stage_table(cost, width >= _WIDE),
-        *([_time_table(times, cost.unit)] if times else []),
+        *([_time_table(times, cost)] if times else []),
     ]
     return Group(*tables, *map(line, [*sentences(cost, times), *notes]))
 
@@ -161,17 +161,24 @@ def _stage_table(cost: StudyCost, is_wide: bool) -> "Table":
     return table
 
 
-def _time_table(times: Sequence[FinishingTime], unit: str) -> "Table":
+def _time_table(times: Sequence[FinishingTime], cost: StudyCost) -> "Table":
+    """Make a row per number of GPUs, with hours where preemption or time limits add some."""
     from hpc_xfer.system.screen.titled_table import titled_table
 
+    unit, work = cost.unit, cost.gpu_hours
+    adds = any(
+        each.gpu_hours.low > 1.01 * work.low or each.gpu_hours.high > 1.01 * work.high
+        for each in times
+    )
     table = titled_table(f"time on so many {unit}s")
-    for name in (f"{unit}s", "pre-training done", "all done", f"{unit}s busy"):
+    names = [f"{unit}s", "pre-training done", "all done", f"{unit}s busy"]
+    for name in [*names, *([f"{unit}-hours taken"] if adds else [])]:
         table.add_column(name, justify="right")
     for each in times:
         end = each.seconds_of("pretrain")
         table.add_row(
             f"{each.gpus:,}", duration(end) if end else "", duration(each.seconds),
-            _percent(each.share_busy),
+            _percent(each.share_busy), *([_numbers(each.gpu_hours)] if adds else []),
         )  # fmt: skip
     return table
 
