@@ -24,6 +24,9 @@ from hpc_xfer.study.schedule.timeline import Timeline
 from hpc_xfer.system.terminal import counted
 
 _LEAST_PROGRESS = 60.0  # seconds of work that a job does before its time limit, however short
+# Starts of an element that are simulated one by one; of a longer one (a typing error in `epochs`)
+# as many are taken together, else it would take minutes.
+_MOST_STARTS = 1000
 _DAY = 86_400.0
 
 
@@ -64,6 +67,7 @@ class _Attempt:
 
     seconds_left: float  # of work after this attempt; 0 where it ends the element
     ends_by: float  # by its time limit
+    starts: int = 1  # that are taken together
 
 
 class _Simulation:
@@ -153,17 +157,21 @@ class _Simulation:
             self._draw(cluster.end_seconds),
         )
         usable = max(_LEAST_PROGRESS, array.limit - cluster.signal_seconds - begin)
+        starts = max(1, math.ceil(work / usable / _MOST_STARTS))
+        begin, usable = starts * begin, starts * usable
         done, tail = min(work, usable), end if work <= usable else 0.0
         taken = begin + done + tail
-        self.requeued += work > usable
+        requeues = starts - (work <= usable)
         preempted = self._preempted_after()
         if preempted < taken:
             self.preempted += 1
-            self.requeued -= work > usable
-            worked = min(done, max(0.0, preempted - begin))
+            requeues = 0
+            worked = min(done, max(0.0, preempted - begin / starts))
             done = max(0.0, worked - self.random.uniform(0.0, array.lost_seconds))
             taken = preempted
-        attempt = _Attempt(work - done, self.now + min(array.limit, 2 * taken + _DAY))
+        self.requeued += requeues
+        ends_by = self.now + min(starts * array.limit, 2 * taken + _DAY)
+        attempt = _Attempt(work - done, ends_by, starts)
         self.free -= array.gpus
         self.running[id(attempt)] = (attempt.ends_by, array.gpus)
         self._note_busy()
@@ -181,7 +189,7 @@ class _Simulation:
         part.running -= 1
         if attempt.seconds_left > 0:
             wait = self.cluster.requeue_seconds + self._draw(self.cluster.queue_wait)
-            self._push(wait, "eligible", part, attempt)
+            self._push(attempt.starts * wait, "eligible", part, attempt)
         else:
             self.stage_ends[part.array.stage] = self.now
             if self.submission.finish_element(part):

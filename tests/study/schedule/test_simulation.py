@@ -84,6 +84,15 @@ def test_a_job_longer_than_its_limit_is_requeued_and_goes_on() -> None:
     assert line.finished == (5 + 175) + 60 + (5 + 125)
 
 
+def test_a_job_that_starts_a_million_times_is_simulated_in_large_steps() -> None:
+    """Each start takes 5 s and is followed by a pause of 60; it works 175 s."""
+    many = 1_000_000
+    line = run(array(175 * many, start=5, limit=200), signal_seconds=20, requeue_seconds=60)
+    assert line.gpu_seconds == pytest.approx(many * (5 + 175), rel=0.001)
+    assert line.finished == pytest.approx(many * (5 + 175 + 60), rel=0.001)
+    assert line.requeued == many - 1 and len(line.busy) < 20_000
+
+
 def test_a_limit_too_short_for_any_work_ends_all_the_same() -> None:
     assert run(array(100, limit=10), signal_seconds=120).requeued == 1
 
