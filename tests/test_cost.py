@@ -245,6 +245,7 @@ def test_nothing_left_to_run_costs_nothing(
     told = capsys.readouterr().out
     assert "0 runs take 0 GPU-hours; 0 B of disk, 0 B at the peak on 4 GPUs; 0 files" in told
     assert "4 runs are done and cost nothing more" in told
+    assert "cost by stage" not in told and "from launch to report" not in told
 
 
 def test_too_few_gpus_for_a_job_are_told(grid: str) -> None:

@@ -75,10 +75,8 @@ def render(
 
     from hpc_xfer.system.screen.plain_console import line
 
-    tables = [
-        _stage_table(cost, width >= _WIDE),
-        *([_time_table(times, cost)] if times else []),
-    ]
+    tables = [_stage_table(cost, width >= _WIDE)] if cost.runs else []
+    tables += [_time_table(times, cost)] if cost.runs and times else []
     return Group(*tables, *map(line, [*sentences(cost, times), *notes]))
 
 
@@ -107,6 +105,8 @@ def totals(cost: StudyCost, times: Sequence[FinishingTime] = ()) -> str:
 def sentences(cost: StudyCost, times: Sequence[FinishingTime]) -> Iterator[str]:
     """Say what it costs, how long it takes, and what the numbers rest on."""
     yield totals(cost, times)
+    if not cost.runs:
+        return
     if times:
         ends = (f"on {counted(each.gpus, cost.unit)} {duration(each.seconds)}" for each in times)
         yield f"from launch to report: {', '.join(ends)}"
