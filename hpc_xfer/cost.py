@@ -18,7 +18,7 @@ from hpc_xfer.slurm.nodes.node_cpus import with_cpus
 from hpc_xfer.slurm.partition_time import with_time_limit
 from hpc_xfer.slurm.request import Limits
 from hpc_xfer.slurm.sbatch import is_installed
-from hpc_xfer.store.finished_costs import finished_rates, make_plan_without_data
+from hpc_xfer.store.finished_costs import finished_times_of, make_plan_without_data
 from hpc_xfer.store.launched_study import load_in_store
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.costs import cost_table
@@ -32,7 +32,6 @@ from hpc_xfer.study.schedule.finishing_times import finishing_times
 from hpc_xfer.study.selected.only import part_of, selected
 from hpc_xfer.study.study_file import Study
 from hpc_xfer.system import terminal
-from hpc_xfer.system.terminal import counted
 
 
 @dataclass(frozen=True)
@@ -61,25 +60,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     site, notes = with_card(asked.site, cards)
     found = cli.check_each_grid(args, partial(_wanted, site=site, store=store, cards=cards))
     plans, whole = [each.plan for each in found], [each.whole for each in found]
-    done = set().union(*map(store.done, plans)) if store.runs.exists() else set()
+    look = store.finished_runs()
+    done = set().union(*(look.of(plan.runs) for plan in plans))
     costs = plans[0].costs
     assert costs is not None and costs.training is not None
     speed = cards.speed or costs.training
-    rates = finished_rates(plans, store, cards.named)
-    cost = study_cost([plan.without(done) for plan in plans], speed, rates, whole)
+    finished = finished_times_of(plans, store, look, cards.named)
+    cost = study_cost([plan.without(done) for plan in plans], speed, finished, whole)
     cluster = _simulated(args, cost, asked.limits)
     gpus = args.gpus or [cost.largest_job, 4 * cost.largest_job]
     times = finishing_times(cost, site.slurm, gpus, cluster)
     notes += [limits_sentence(cluster, site.slurm, asked.limits is not None)]
     notes += [line for each in found for line in _notes(args, each, site, done)]
-    notes += [
-        f"{counted(number, 'finished pre-training')} on {gpu}: not used, as the estimate is for "
-        f"{cards.named or 'another device'}; --gpu names a card"
-        for gpu, number in rates.left_out.items()
-    ]
-    elsewhere = sum(plan.costs.left_out_runs for plan in plans if plan.costs is not None)
-    if elsewhere:
-        notes.append(f"{counted(elsewhere, 'finished fine-tuning')} on other cards: not used")
+    notes += cost_table.left_out(finished, cards.named)
     if done:
         notes.append(f"{len(done):,} runs are done and cost nothing more")
     notes = list(dict.fromkeys(notes))
@@ -165,10 +158,10 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _counts(text: str) -> list[int]:
-    numbers = [int(part) if part.strip().isdigit() else 0 for part in text.split(",")]
+    numbers = [int(part) if part.strip().isdecimal() else 0 for part in text.split(",")]
     if not all(0 < number <= 1_000_000 for number in numbers):
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of GPU counts such as 8,64")
-    return numbers
+    return sorted(set(numbers))
 
 
 def _rate(text: str) -> float:

@@ -17,7 +17,7 @@ from hpc_xfer.slurm.partition_time import with_time_limit
 from hpc_xfer.slurm.sbatch import is_installed
 from hpc_xfer.store.access.notes import notes_on_folders, told_once
 from hpc_xfer.store.finished.finished_runs import FinishedRuns
-from hpc_xfer.store.finished_costs import finished_times, with_costs
+from hpc_xfer.store.finished_costs import cost_to_come, finished_times, with_costs
 from hpc_xfer.store.launched_study import LaunchedStudy, load_in_store, other_changes, prepare_store
 from hpc_xfer.store.ownership import site_variables
 from hpc_xfer.store.rehearsal_store import new_rehearsal_store
@@ -161,22 +161,24 @@ def _prepare(launched: LaunchedStudy) -> None:
 def _show(checked: CheckedLaunch, done: set[str]) -> cli.Answer:
     """Print the plan and, for Slurm, the jobs that would be submitted."""
     from hpc_xfer.scheduling import job_preview
+    from hpc_xfer.study.costs import cost_table
 
     launched = checked.launched.alone
     jobs = job_preview.jobs_to_come(launched, done) if checked.on == "slurm" else []
+    plan, store, look = launched.plan, launched.store, checked.look
+    cost = cost_to_come(plan, launched.site, store, look, done) if jobs else None
     if checked.args.json:
         content = plan_summary.as_json(launched.study, launched.plan, done)
         content |= {"on": checked.on, "notes": list(checked.notes)}
+        content |= {"estimated_cost": cost_table.as_json(cost)} if cost is not None else {}
         return 0, {**content, "jobs": [job.as_json() for job in jobs]}
     console = terminal.console()
     _print_plan(launched, done, checked.notes, console)
-    if jobs:
-        from hpc_xfer.study.costs import cost_table
-
+    if cost is not None:
         console.print(job_preview.table(jobs))
         for script in job_preview.scripts(jobs):
             terminal.say(script, lines=True)
-        line = cost_table.one_line(launched.plan.without(done))
+        line = cost_table.one_line(cost)
         console.print(f"estimated cost: {line}", soft_wrap=True, highlight=False)
     return 0, {}
 

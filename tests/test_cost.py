@@ -76,7 +76,13 @@ def test_grids_that_share_runs_cost_less_than_both(
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("--gpus", "8,x"), ("--gpus", "0"), ("--preempt-per-day", "-1"), ("--queue-wait", "60-5")],
+    [
+        ("--gpus", "8,x"),
+        ("--gpus", "0"),
+        ("--gpus", "²"),
+        ("--preempt-per-day", "-1"),
+        ("--queue-wait", "60-5"),
+    ],
 )
 def test_a_wrong_option_is_named(
     grid: str, option: str, value: str, capsys: pytest.CaptureFixture[str]
@@ -174,6 +180,44 @@ def test_a_site_without_gpus_is_told_of_cpus_alone(
     assert "CPU-hours" in told and "time on so many CPUs" in told and "GPU" not in told
 
 
+def test_a_card_of_the_call_makes_gpus_of_the_cpus_of_a_site(
+    grid: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = tmp_path / "site.yaml"
+    sites = ("{gpu_option: none}", "{environment: {HPC_XFER_DEVICE: cpu}}", "{gpu_type: v100}")
+    told = []
+    for slurm in sites:
+        site.write_text(f"slurm: {slurm}")
+        cost.main([grid, "--site", str(site), "--gpu", "a100,h100", "--json"])
+        told.append(json.loads(capsys.readouterr().out))
+    assert [each["unit"] for each in told] == ["GPU"] * 3
+    assert told[0]["gpu_hours"] == told[1]["gpu_hours"] == told[2]["gpu_hours"]
+    assert told[0]["notes"][0].startswith("jobs of this site compute on CPUs; the estimate is for")
+
+
+@pytest.mark.parametrize(
+    "more", [["--preempt-per-day", "50"], ["--set", "resources.pretrain.minutes=1"]]
+)
+def test_hours_that_preemption_and_time_limits_add_are_shown(
+    grid: str, more: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    call = [grid, "--gpu", "a100", "--gpus", "2", *more]
+    assert cost.main(call[:-2]) == 0 and "GPU-hours taken" not in capsys.readouterr().out
+    assert cost.main(call) == 0 and "GPU-hours taken" in capsys.readouterr().out
+    assert cost.main([*call, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["on_gpus"][0]["gpu_hours"][1] > 1.01 * told["gpu_hours"][1]
+
+
+def test_disk_that_nobody_counts_is_null_for_scripts(
+    grid: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cost.main([grid, "--json", "--set", "pretrain.0.arch=convnext_base"])
+    told = json.loads(capsys.readouterr().out)
+    assert told["disk_bytes"] is told["peak_disk_bytes"] is told["stages"][0]["disk_bytes"] is None
+    assert told["stages"][1]["disk_bytes"] is not None
+
+
 def test_records_on_another_card_are_counted_and_not_used(
     grid: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -201,6 +245,7 @@ def test_nothing_left_to_run_costs_nothing(
     told = capsys.readouterr().out
     assert "0 runs take 0 GPU-hours; 0 B of disk, 0 B at the peak on 4 GPUs; 0 files" in told
     assert "4 runs are done and cost nothing more" in told
+    assert "cost by stage" not in told and "from launch to report" not in told
 
 
 def test_too_few_gpus_for_a_job_are_told(grid: str) -> None:

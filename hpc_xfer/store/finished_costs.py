@@ -8,7 +8,7 @@ Few records are read, and those once: launches of 40,000 runs shall not wait for
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from statistics import median
 from typing import Any
@@ -30,11 +30,13 @@ from hpc_xfer.study.cost_estimate import (
     speed_here,
     speed_on_slurm,
 )
+from hpc_xfer.study.costs.chosen_card import choose_cards
 from hpc_xfer.study.costs.count_costs import pretrain_kind
 from hpc_xfer.study.costs.gpu_rates import card_of
 from hpc_xfer.study.costs.image_counts import known_counts
 from hpc_xfer.study.costs.ranges import Range
 from hpc_xfer.study.costs.stages import FinishedTimes, MeasuredRates, PretrainKind
+from hpc_xfer.study.costs.study_cost import StudyCost, study_cost
 from hpc_xfer.study.costs.training_speed import speed_of_site
 from hpc_xfer.study.plan import Plan, Run, make_plan, parent_recipe
 from hpc_xfer.study.study_file import Study
@@ -104,9 +106,13 @@ def finished_rates(plans: Iterable[Plan], store: Store, card: str | None) -> Mea
     """
     found: dict[PretrainKind, list[float]] = {}
     left_out: Counter[str] = Counter()
+    seen: set[str] = set()  # a run that several plans have counts once
     for plan in plans:
         has_gpu = plan.costs is None or plan.costs.speed.has_gpu
         for run in plan.of("pretrain"):
+            if run.id in seen:
+                continue
+            seen.add(run.id)
             if isinstance(run.recipe, Trained) and os.path.exists(store.run(run.id).record):
                 rates = found.setdefault(pretrain_kind(run.recipe), [])
                 if len(rates) < _MOST_RECORDS:
@@ -151,12 +157,59 @@ def with_finished_costs(plan: Plan, store: Store, card: str | None = None) -> Pl
     costs = plan.costs
     if costs is None or plan.resources.finetune.minutes is not None:
         return plan
-    left_out: Counter[str] = Counter()
-    found = _finished_seconds(plan, store, costs.speed, card, left_out)
+    found = _finished_seconds([plan], store.finished_runs(), costs.speed, card)
     measured = {kind: median(seconds) for kind, seconds in found.items()}
     count = sum(map(len, found.values()))
-    refined = replace(costs, measured=measured, measured_runs=count, left_out_runs=left_out.total())
-    return plan.with_costs(refined)
+    return plan.with_costs(replace(costs, measured=measured, measured_runs=count))
+
+
+def finished_times_of(
+    plans: Sequence[Plan], store: Store, look: FinishedRuns, card: str | None
+) -> FinishedTimes:
+    """Read what finished runs of several plans took, whatever minutes their grids give.
+
+    Args:
+        look: that found which runs are finished.
+        card: of the runs that count, as in `finished_rates`.
+    """
+    rates = finished_rates(plans, store, card)
+    costs = next((plan.costs for plan in plans if plan.costs is not None), None)
+    if costs is None:
+        return FinishedTimes(rates)
+    seconds = _finished_seconds(plans, look, costs.speed, card)
+    return FinishedTimes(rates, seconds, _on_others(plans, look, costs.speed, card))
+
+
+def cost_to_come(
+    plan: Plan, site: Site, store: Store, look: FinishedRuns, done: set[str]
+) -> StudyCost:
+    """Estimate what is left to do of a plan, by what finished runs on the site's card took.
+
+    Args:
+        look: that found which runs are finished.
+        done: ids of those.
+    """
+    card = choose_cards(site, None).named
+    finished = finished_times_of([plan], store, look, card)
+    return study_cost([plan.without(done)], finished=finished, whole=[plan])
+
+
+def _on_others(
+    plans: Sequence[Plan], look: FinishedRuns, speed: Speed, card: str | None
+) -> Counter[str]:
+    """Count the finished fine-tunings of several plans that ran on other devices, by device."""
+    done = look.ids & {run.id for plan in plans for run in plan.of("finetune")}
+    finished = (look.find_by(run_id, "finetune") for run_id in done)
+    gpus = Counter(each.gpu for each in finished if each is not None)
+    others = {gpu: count for gpu, count in gpus.items() if not _counts(gpu, speed, card)}
+    return Counter({gpu or "CPUs": count for gpu, count in others.items()})
+
+
+def _counts(gpu: str | None, speed: Speed, card: str | None) -> bool:
+    """Tell whether a run on this GPU, or on CPUs, tells how long others take."""
+    if card is not None:
+        return _is_of(gpu, card)
+    return (gpu is not None) == speed.has_gpu
 
 
 def finished_times(plan: Plan, store: Store) -> FinishedTimes:
@@ -169,60 +222,48 @@ def finished_times(plan: Plan, store: Store) -> FinishedTimes:
         rates = finished_rates([plan], store, None)
     if resources.finetune.minutes is None:
         return FinishedTimes(rates)
-    return FinishedTimes(rates, _finished_seconds(plan, store, costs.speed))
+    return FinishedTimes(rates, _finished_seconds([plan], store.finished_runs(), costs.speed))
 
 
 def _finished_seconds(
-    plan: Plan,
-    store: Store,
-    speed: Speed,
-    card: str | None = None,
-    left_out: Counter[str] | None = None,
+    plans: Iterable[Plan], finished: FinishedRuns, speed: Speed, card: str | None = None
 ) -> dict[CostKind, list[float]]:
     """Read the seconds of some finished fine-tunings of each kind.
 
     Args:
         card: as in `finished_rates`.
-        left_out: counts those on other cards, by their GPU.
     """
-    left_out = Counter() if left_out is None else left_out
     found: dict[CostKind, list[float]] = {}
-    finished = store.finished_runs()
-    for kind, runs in _begun(plan, finished).items():
-        seconds = list(_seconds(runs, finished, speed, card, left_out))
+    for kind, runs in _begun(plans, finished).items():
+        seconds = list(_seconds(runs, finished, speed, card))
         if seconds:
             found[kind] = seconds
     finished.save()
     return found
 
 
-def _begun(plan: Plan, finished: FinishedRuns) -> dict[CostKind, list[Run]]:
-    """Some fine-tunings of each kind that have a folder, spread over the plan."""
+def _begun(plans: Iterable[Plan], finished: FinishedRuns) -> dict[CostKind, list[Run]]:
+    """Some fine-tunings of each kind that have a folder, spread over the plans."""
     if not finished.folders:
         return {}
+    begun = {
+        run.id: run for plan in plans for run in plan.of("finetune") if run.id in finished.folders
+    }
     kinds: dict[CostKind, list[Run]] = {}
-    for run in plan.of("finetune"):
-        if run.id in finished.folders:
-            assert isinstance(run.recipe, Finetune)
-            kinds.setdefault(cost_kind(run.recipe, parent_recipe(run)), []).append(run)
+    for run in begun.values():
+        assert isinstance(run.recipe, Finetune)
+        kinds.setdefault(cost_kind(run.recipe, parent_recipe(run)), []).append(run)
     return {kind: runs[:: -(-len(runs) // _MOST_LOOKS)] for kind, runs in kinds.items()}
 
 
 def _seconds(
-    runs: list[Run],
-    finished: FinishedRuns,
-    speed: Speed,
-    card: str | None,
-    left_out: Counter[str],
+    runs: list[Run], finished: FinishedRuns, speed: Speed, card: str | None
 ) -> Iterator[float]:
     """Seconds of at most 20 of these runs, as far as they ran in one go on such a device."""
     count = 0
     for run in runs:
         found = finished.find(run)
-        if found is None or found.attempt != 1 or (found.gpu is not None) != speed.has_gpu:
-            continue
-        if card is not None and not _is_of(found.gpu, card):
-            left_out[found.gpu or "CPUs"] += 1
+        if found is None or found.attempt != 1 or not _counts(found.gpu, speed, card):
             continue
         if found.seconds is None:
             continue

@@ -139,7 +139,6 @@ class RunCosts:
     speed: Speed
     measured: Mapping[CostKind, float] = field(default_factory=dict)  # median seconds
     measured_runs: int = 0
-    left_out_runs: int = 0  # finished ones on other cards than the one that is asked about
     training: TrainingSpeed | None = None  # of pre-trainings; None: an earlier version's plan
     pace: HostPace = USUAL
     _own: _Known = field(init=False, default_factory=dict, compare=False, repr=False)

@@ -3,7 +3,11 @@
 from pathlib import Path
 
 from hpc_xfer.config.site import Site, Slurm
-from hpc_xfer.store.finished_costs import make_plan_with_costs, with_finished_costs
+from hpc_xfer.store.finished_costs import (
+    finished_times_of,
+    make_plan_with_costs,
+    with_finished_costs,
+)
 from hpc_xfer.store.launched_study import plan_in_store, prepare_store, read_launched
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.cost_estimate import CostKind, RunCosts, Speed
@@ -70,7 +74,11 @@ def test_runs_on_another_card_tell_nothing_where_a_card_is_asked_about(tmp_path:
     for card, seconds in (("A100-40", [5.0]), ("H100,V100-16", [9.0]), ("H100", []), (None, [7.0])):
         costs = with_finished_costs(plan, store, card).costs
         assert costs is not None and list(costs.measured.values()) == seconds
-        assert costs.left_out_runs == (0 if card is None else 2 - len(seconds))
+        look = store.finished_runs()
+        look.of(plan.runs)
+        told = finished_times_of([plan, plan], store, look, card)
+        assert sum(told.left_out.values()) == (0 if card is None else 2 - len(seconds))
+        assert sum(map(len, told.finetune.values())) == 2 - sum(told.left_out.values())
 
 
 def test_minutes_of_the_grid_are_believed_more_than_records(tmp_path: Path) -> None:

@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hpc_xfer.config.site import Site
+from hpc_xfer.config.site import Site, Slurm
 from hpc_xfer.errors import StudyError
 from hpc_xfer.study.cost_estimate import computes_on_gpus
 from hpc_xfer.study.costs.gpu_rates import ASSUMED_CARD, GpuCard, card_of, known_names
 from hpc_xfer.study.costs.training_speed import TrainingSpeed, speed_of_cards
+from hpc_xfer.system import machine
 
+_GPU_OPTION = Slurm.model_fields["gpu_option"].default
 _ASSUMED_CPUS = 8  # of a GPU: 64 cores beside eight GPUs, or 32 beside four
 
 
@@ -65,6 +67,10 @@ def with_card(site: Site, chosen: ChosenCards) -> tuple[Site, list[str]]:
         slowest = min(chosen.cards, key=lambda card: card.peak("bf16"))
         changes = {"gpu_type": slowest.name.replace(" ", "").lower(), "teraflops": None}
         changes["gpu_memory"] = slowest.memory
+    if not computes_on_gpus(slurm):
+        environment = {k: v for k, v in slurm.environment.items() if k != machine.DEVICE}
+        changes |= {"gpu_option": _GPU_OPTION, "environment": environment}
+        notes.append("jobs of this site compute on CPUs; the estimate is for GPUs, as --gpu says")
     if slurm.cpus_per_gpu is None:
         changes["cpus_per_gpu"] = _ASSUMED_CPUS
         notes.append(

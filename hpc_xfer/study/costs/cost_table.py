@@ -4,9 +4,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hpc_xfer.study.costs.ranges import Range, exactly
-from hpc_xfer.study.costs.stages import Stage
-from hpc_xfer.study.costs.study_cost import StudyCost, study_cost
-from hpc_xfer.study.plan import Plan
+from hpc_xfer.study.costs.stages import FinishedTimes, Stage
+from hpc_xfer.study.costs.study_cost import StudyCost
 from hpc_xfer.study.schedule.finishing_times import FinishingTime
 from hpc_xfer.system import terminal
 from hpc_xfer.system.terminal import counted
@@ -16,18 +15,20 @@ if TYPE_CHECKING:  # takes 40 ms, which --help and --json need not
     from rich.table import Table
 
 _WIDE = 94  # columns, for all ranges
+_UNITS = ((1e9, 1e9, "B"), (1e6, 1e6, "M"), (1e3, 1e4, "k"))  # from where each is written
 _DAY, _HOUR, _MINUTE = 86_400.0, 3600.0, 60.0
 
 
-def as_json(cost: StudyCost, times: Sequence[FinishingTime]) -> dict[str, Any]:
-    """The estimate for scripts: each range is [low, high]."""
+def as_json(cost: StudyCost, times: Sequence[FinishingTime] = ()) -> dict[str, Any]:
+    """The estimate for scripts: each range is [low, high]; null where the disk is not known."""
+    peak = cost.peak_disk(_gpus(cost, times))
     return {
         "schema": 1,
         "runs": cost.runs,
         "unit": cost.unit,
         "gpu_hours": cost.gpu_hours.as_json(),
-        "disk_bytes": cost.disk.as_json(),
-        "peak_disk_bytes": cost.peak_disk(_gpus(cost, times)).as_json(),
+        "disk_bytes": cost.disk.as_json() if cost.disk_is_known else None,
+        "peak_disk_bytes": peak.as_json() if cost.disk_is_known else None,
         "cache_bytes": cost.cache.as_json(),
         "files": cost.files.as_json(),
         "rests_on": cost.rests_on,
@@ -39,7 +40,8 @@ def as_json(cost: StudyCost, times: Sequence[FinishingTime]) -> dict[str, Any]:
 def _stage_json(stage: Stage) -> dict[str, Any]:
     return {
         "stage": stage.name, "kind": stage.kind, "runs": stage.runs, "gpus_per_run": stage.gpus,
-        "gpu_hours": stage.gpu_hours.as_json(), "disk_bytes": stage.disk.as_json(),
+        "gpu_hours": stage.gpu_hours.as_json(),
+        "disk_bytes": stage.disk.as_json() if stage.disk_is_known else None,
         "files": stage.files.as_json(), "runs_by_records": stage.measured,
         "waits_for_loading": stage.waits,
     }  # fmt: skip
@@ -73,16 +75,13 @@ def render(
 
     from hpc_xfer.system.screen.plain_console import line
 
-    tables = [
-        _stage_table(cost, width >= _WIDE),
-        *([_time_table(times, cost.unit)] if times else []),
-    ]
+    tables = [_stage_table(cost, width >= _WIDE)] if cost.runs else []
+    tables += [_time_table(times, cost)] if cost.runs and times else []
     return Group(*tables, *map(line, [*sentences(cost, times), *notes]))
 
 
-def one_line(todo: Plan) -> str:
-    """Say in one sentence what the runs of a plan cost; `launch --dry-run` ends with it."""
-    cost = study_cost([todo])
+def one_line(cost: StudyCost) -> str:
+    """Say in one sentence what it costs; `launch --dry-run` ends with it."""
     return f"{totals(cost)} (from {cost.rests_on})"
 
 
@@ -106,6 +105,8 @@ def totals(cost: StudyCost, times: Sequence[FinishingTime] = ()) -> str:
 def sentences(cost: StudyCost, times: Sequence[FinishingTime]) -> Iterator[str]:
     """Say what it costs, how long it takes, and what the numbers rest on."""
     yield totals(cost, times)
+    if not cost.runs:
+        return
     if times:
         ends = (f"on {counted(each.gpus, cost.unit)} {duration(each.seconds)}" for each in times)
         yield f"from launch to report: {', '.join(ends)}"
@@ -117,6 +118,21 @@ def sentences(cost: StudyCost, times: Sequence[FinishingTime]) -> Iterator[str]:
             f"CPUs may load too slowly for the GPU in {', '.join(waiting[:3])}{more}; the times "
             "include it; raise cpus_per_gpu, or make shards of smaller images"
         )
+
+
+def left_out(finished: FinishedTimes, named: str | None) -> Iterator[str]:
+    """Say of which finished runs the times are not used, as they ran on another device.
+
+    Args:
+        named: cards of the estimate.
+    """
+    kinds = {"pre-training": finished.pretrain.left_out, "fine-tuning": finished.left_out}
+    for kind, by_device in kinds.items():
+        for device, number in by_device.items():
+            yield (
+                f"{counted(number, f'finished {kind}')} on {device}: not used, as the estimate is "
+                f"for {named or 'another device'}; --gpu names a card"
+            )
 
 
 def _stage_table(cost: StudyCost, is_wide: bool) -> "Table":
@@ -145,17 +161,24 @@ def _stage_table(cost: StudyCost, is_wide: bool) -> "Table":
     return table
 
 
-def _time_table(times: Sequence[FinishingTime], unit: str) -> "Table":
+def _time_table(times: Sequence[FinishingTime], cost: StudyCost) -> "Table":
+    """Make a row per number of GPUs, with hours where preemption or time limits add some."""
     from hpc_xfer.system.screen.titled_table import titled_table
 
+    unit, work = cost.unit, cost.gpu_hours
+    adds = any(
+        each.gpu_hours.low > 1.01 * work.low or each.gpu_hours.high > 1.01 * work.high
+        for each in times
+    )
     table = titled_table(f"time on so many {unit}s")
-    for name in (f"{unit}s", "pre-training done", "all done", f"{unit}s busy"):
+    names = [f"{unit}s", "pre-training done", "all done", f"{unit}s busy"]
+    for name in [*names, *([f"{unit}-hours taken"] if adds else [])]:
         table.add_column(name, justify="right")
     for each in times:
         end = each.seconds_of("pretrain")
         table.add_row(
             f"{each.gpus:,}", duration(end) if end else "", duration(each.seconds),
-            _percent(each.share_busy),
+            _percent(each.share_busy), *([_numbers(each.gpu_hours)] if adds else []),
         )  # fmt: skip
     return table
 
@@ -174,9 +197,12 @@ def _numbers(values: Range) -> str:
 
 
 def _number(value: float) -> str:
-    """Write with two digits that count, as no estimate has more: `24k`, `3,800`, `0.36`."""
+    """Write with two digits that count, as no estimate has more: `3.1M`, `24k`, `3,800`, `0.36`."""
     rounded = float(f"{value:.2g}")
-    return f"{rounded / 1000:g}k" if rounded >= 10_000 else f"{rounded:,g}"
+    for unit, least, letter in _UNITS:
+        if rounded >= least:
+            return f"{rounded / unit:,g}{letter}"
+    return f"{rounded:,g}"
 
 
 def _bytes(values: Range) -> str:

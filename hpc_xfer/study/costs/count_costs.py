@@ -1,18 +1,21 @@
 """Add up the costs of plans by stage, and the seconds of each element of their job arrays."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
+from statistics import median
 
 from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.config.recipes import Arch, Pretrain, Trained, arch_name
 from hpc_xfer.study.architecture_costs import tower_costs
-from hpc_xfer.study.cost_estimate import RunCosts
+from hpc_xfer.study.cost_estimate import CostKind, RunCosts, cost_kind
 from hpc_xfer.study.costs.finetune_time import FinetuneTimes
 from hpc_xfer.study.costs.host_pace import FINETUNE_START, PRETRAIN_START, start_of
 from hpc_xfer.study.costs.pretrain_time import pretrain_seconds, waits_for_loading
 from hpc_xfer.study.costs.ranges import NOTHING, Range
-from hpc_xfer.study.costs.stages import ArrayCost, MeasuredRates, PretrainKind, Stage
+from hpc_xfer.study.costs.stages import ArrayCost, FinishedTimes, PretrainKind, Stage
 from hpc_xfer.study.costs.training_speed import TrainingSpeed
 from hpc_xfer.study.disk.cache_use import CacheUse
 from hpc_xfer.study.disk.disk_use import finetune_disk, pretrain_disk, pretrain_files
@@ -31,11 +34,11 @@ class CostCounter:
     """Costs so far. `rests_on` says in words what they come from."""
 
     speed: TrainingSpeed
-    measured: MeasuredRates
+    finished: FinishedTimes
     stages: dict[tuple[str, ...], Stage] = field(default_factory=dict)
     arrays: list[ArrayCost] = field(default_factory=list)
     cache: CacheUse = field(default_factory=CacheUse)
-    finished: Counter[str] = field(default_factory=Counter)  # runs that tell times, by kind
+    used: set[PretrainKind | CostKind] = field(default_factory=set)  # kinds of finished runs
     assumed_sets: dict[str, None] = field(default_factory=dict)
     assumed_archs: dict[str, None] = field(default_factory=dict)
 
@@ -45,15 +48,18 @@ class CostCounter:
         Args:
             number: of the plan; its arrays get it.
         """
-        part = _PlanCosts(self, plan, FinetuneTimes(costs, self.speed))
+        part = _PlanCosts(self, plan, FinetuneTimes(costs, self.speed, self._medians))
         for array in cut_into_arrays(plan):
             seconds = tuple(part.pack_seconds(pack) for pack in array.packs)
             self.arrays.append(ArrayCost(array, seconds, start_of(array.kind), number))
         part.add_trials()
         self.cache.add(plan, costs)
-        self.finished["fine-tuning"] += costs.measured_runs
         names = (str(run.spec["dataset"]) for run in plan.of("finetune"))
         self.assumed_sets |= dict.fromkeys(costs.uncounted(names))
+
+    @cached_property
+    def _medians(self) -> dict[CostKind, float]:
+        return {kind: median(seconds) for kind, seconds in self.finished.finetune.items()}
 
     def note_assumed(self, arch: Arch) -> None:
         """Note an architecture whose FLOPs are those of a tower of middle size."""
@@ -65,12 +71,22 @@ class CostCounter:
             self.stages[key] = Stage(" ".join(key), kind)
         return self.stages[key]
 
+    def ordered(self) -> list[Stage]:
+        """The stages: pre-trainings, then fine-tunings by mode and shots."""
+        modes = list(dict.fromkeys(name[0] for name in self.stages))
+        trials = {name: each for name, each in self.stages.items() if each.kind == "finetune"}
+        by_shots = sorted(trials, key=lambda name: (modes.index(name[0]), _place_of(name[1])))
+        others = [each for each in self.stages.values() if each.kind != "finetune"]
+        return [*others, *(trials[name] for name in by_shots)]
+
     def rests_on(self) -> str:
         """Say in words what the numbers rest on."""
         told = [self.speed.rests_on]
-        used = any(s.measured for s in self.stages.values() if s.kind == "pretrain")
-        pretrainings = sum(self.measured.runs.values()) if used else 0
-        runs = Counter({"pre-training": pretrainings}) + self.finished
+        runs = Counter[str]()  # a kind of which no run is left to do tells nothing
+        for kind, number in self.finished.pretrain.runs.items():
+            runs["pre-training"] += number * (kind in self.used)
+        for trial, seconds in self.finished.finetune.items():
+            runs["fine-tuning"] += len(seconds) * (trial in self.used)
         told += [counted(n, f"finished {what}") for what, n in runs.items() if n]
         if self.assumed_sets:
             told.append(f"the size of {', '.join(self.assumed_sets)} is assumed")
@@ -117,7 +133,7 @@ class _PlanCosts:
         if isinstance(recipe, Trained):
             seconds = self._training(recipe, stage)
         stage.runs += 1
-        stage.gpus = pack.gpus
+        stage.gpus = max(stage.gpus, pack.gpus)  # two grids may give a size different GPUs
         stage.gpu_hours += (seconds + PRETRAIN_START).scaled(pack.gpus / 3600)
         stage.files += pretrain_files(recipe)
         self.counter.note_assumed(recipe.arch)
@@ -132,11 +148,14 @@ class _PlanCosts:
     def _training(self, recipe: Trained, stage: Stage) -> Range:
         resources, speed = self.plan.resources.pretrain, self.counter.speed
         loaders = self.times.costs.pretrain_loaders(resources)
-        measured = self.counter.measured.rates.get(pretrain_kind(recipe))
-        stage.measured += measured is not None
-        has_gpu = self.times.costs.speed.has_gpu
-        stage.waits |= has_gpu and measured is None and waits_for_loading(recipe, speed, loaders)
+        kind = pretrain_kind(recipe)
+        measured = self.counter.finished.pretrain.rates.get(kind)
         recomputes = resources.activation_checkpointing
+        if measured is not None:
+            stage.measured += 1
+            self.counter.used.add(kind)
+        elif self.times.costs.speed.has_gpu:
+            stage.waits |= waits_for_loading(recipe, speed, loaders, recomputes)
         return pretrain_seconds(recipe, resources.gpus, speed, loaders, recomputes, measured)
 
     def _finetunings(self, pack: Pack) -> Range:
@@ -161,9 +180,10 @@ class _PlanCosts:
         if found is None:
             factor = Range(1 / self.plan.resources.finetune.per_gpu, 1.0)
             own = self.times.own(recipe, parent).times(factor)
-            shared, measured = (
-                self.times.shared(recipe, parent), self.times.is_measured(recipe, parent)
-            )  # fmt: skip
+            shared = self.times.shared(recipe, parent)
+            kind = cost_kind(recipe, parent)
+            measured = kind in self.times.measured
+            self.counter.used |= {kind} if measured else set()
             found = _Trial(self._stage_of(recipe), own, shared, measured, recipe, parent)
             self._trials[key] = found
         return found
@@ -186,6 +206,12 @@ class _PlanCosts:
         shots = "full data" if recipe.shots == "full" else f"{recipe.shots} shots"
         shots = {"1 shots": "1 shot", "0 shots": "no shots"}.get(shots, shots)
         return self.counter.stage((recipe.mode, shots), "finetune")
+
+
+def _place_of(shots: str) -> float:
+    """The place of `no shots`, `20 shots`, `full data` among the shots of a mode."""
+    number, words = shots.split()[0], {"no": 0.0, "full": math.inf}
+    return words[number] if number in words else float(number)
 
 
 def _words(recipe: Pretrain) -> Iterator[str]:

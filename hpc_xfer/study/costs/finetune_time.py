@@ -1,14 +1,15 @@
 """Estimate how long a fine-tuning takes, as a range; time limits rest on cost_estimate.py alone.
 
-times = FinetuneTimes(costs, speed)
+times = FinetuneTimes(costs, speed, measured)
 times.own(recipe, parent), times.shared(recipe, parent)    # seconds
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.config.recipes import Pretrain
-from hpc_xfer.study.cost_estimate import RunCosts, cost_kind
+from hpc_xfer.study.cost_estimate import CostKind, RunCosts, cost_kind
 from hpc_xfer.study.costs.host_pace import FAST, SLOW
 from hpc_xfer.study.costs.ranges import Range
 from hpc_xfer.study.costs.training_speed import TrainingSpeed
@@ -23,12 +24,13 @@ class FinetuneTimes:
 
     costs: RunCosts
     speed: TrainingSpeed
+    measured: Mapping[CostKind, float] = field(default_factory=dict)  # seconds of finished runs
     _fast: dict[str, RunCosts] = field(default_factory=dict)
     _slow: dict[str, RunCosts] = field(default_factory=dict)
 
     def own(self, recipe: Finetune, parent: Pretrain) -> Range:
         """Seconds of the run alone."""
-        measured = self.costs.measured.get(cost_kind(recipe, parent))
+        measured = self.measured.get(cost_kind(recipe, parent))
         if measured is not None:
             return _OF_MEASURED.scaled(measured)
         fast, slow = self._bounds(recipe.precision)
@@ -40,9 +42,6 @@ class FinetuneTimes:
         return Range(
             fast.bare_shared_seconds(recipe, parent), slow.bare_shared_seconds(recipe, parent)
         )
-
-    def is_measured(self, recipe: Finetune, parent: Pretrain) -> bool:
-        return cost_kind(recipe, parent) in self.costs.measured
 
     def _bounds(self, precision: str) -> tuple[RunCosts, RunCosts]:
         """The costs where card and host are as fast as their ranges allow, and as slow."""

@@ -37,9 +37,11 @@ def samples_per_second(
     return computed.at_most(LOADED.scaled(max(1, loaders) / recipe.views))
 
 
-def waits_for_loading(recipe: Trained, speed: TrainingSpeed, loaders: int) -> bool:
+def waits_for_loading(
+    recipe: Trained, speed: TrainingSpeed, loaders: int, recomputes: bool = False
+) -> bool:
     """Tell whether loading, not the GPU, decides at one end of the range."""
-    computed = speed.of(recipe.precision).scaled(1 / sample_flops(recipe))
+    computed = speed.of(recipe.precision).scaled(1 / sample_flops(recipe, recomputes))
     loaded = LOADED.scaled(max(1, loaders) / recipe.views)
     return loaded.low < computed.low or loaded.high < computed.high
 

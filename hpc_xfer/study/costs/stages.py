@@ -25,6 +25,7 @@ class FinishedTimes:
 
     pretrain: MeasuredRates = field(default_factory=MeasuredRates)
     finetune: Mapping[CostKind, Sequence[float]] = field(default_factory=dict)  # seconds
+    left_out: Mapping[str, int] = field(default_factory=dict)  # fine-tunings, by another device
 
 
 @dataclass

@@ -13,7 +13,7 @@ from hpc_xfer.study.cost_estimate import RunCosts, Speed
 from hpc_xfer.study.costs.count_costs import CostCounter
 from hpc_xfer.study.costs.gpu_rates import ASSUMED_CARD
 from hpc_xfer.study.costs.ranges import NOTHING, Range, exactly
-from hpc_xfer.study.costs.stages import ArrayCost, MeasuredRates, Stage
+from hpc_xfer.study.costs.stages import ArrayCost, FinishedTimes, Stage
 from hpc_xfer.study.costs.training_speed import TrainingSpeed, speed_of_card
 from hpc_xfer.study.disk import disk_use
 from hpc_xfer.study.disk.cache_use import CacheUse
@@ -86,7 +86,7 @@ class StudyCost:
 def study_cost(
     plans: Sequence[Plan],
     speed: TrainingSpeed | None = None,
-    measured: MeasuredRates | None = None,
+    finished: FinishedTimes | None = None,
     whole: Sequence[Plan] = (),
 ) -> StudyCost:
     """Estimate the union of plans.
@@ -94,17 +94,17 @@ def study_cost(
     Args:
         plans: of the runs that are still to do.
         speed: of the GPUs; None for what the first plan was made for.
-        measured: rates of finished pre-trainings.
+        finished: what finished runs of these plans took.
         whole: the same plans with all runs, if some are done or left out.
     """
     costs = next((plan.costs for plan in plans if plan.costs is not None), None) or RunCosts(
         {}, Speed(1e13)
     )
     speed = speed or costs.training or speed_of_card(ASSUMED_CARD, " assumed")
-    counter = CostCounter(speed, measured or MeasuredRates())
+    counter = CostCounter(speed, finished or FinishedTimes())
     for number, plan in enumerate(_without_repeats(plans)):
         counter.add(number, plan, plan.costs or costs)
-    stages = [*counter.stages.values(), *_cache_stage(counter.cache)]
+    stages = [*counter.ordered(), *_cache_stage(counter.cache)]
     stages += _relay_stage(len(plans), counter.arrays)
     return StudyCost(
         tuple(stages), tuple(counter.arrays), counter.rests_on(), tuple(whole or plans)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from hpc_xfer.config.site import Slurm
 from hpc_xfer.study.costs.ranges import NOTHING, Range
+from hpc_xfer.system.terminal import counted
 
 _SCHEDULER = Range(0.0, 30.0)  # sched_interval and bf_interval are 30 to 60 s by default
 _RELAY = Range(20.0, 120.0)
@@ -43,11 +44,11 @@ def limits_sentence(cluster: SimulatedCluster, slurm: Slurm, is_told: bool) -> s
     kept = limited_by(cluster, slurm)
     jobs = "no limit of jobs in the queue"
     if kept.most_jobs is not None:
-        jobs = f"{kept.most_jobs:,} jobs in the queue"
+        jobs = f"{counted(kept.most_jobs, 'job')} in the queue"
     whose = "asked of Slurm" if is_told else "assumed, as no Slurm answers here"
     if slurm.max_array is not None or slurm.max_jobs is not None:
         whose = f"the lower of the site file's and those {whose}"
     limit = "no time limit of the partition"
     if slurm.max_minutes is not None:
-        limit = f"at most {slurm.max_minutes:,} minutes for a job"
+        limit = f"at most {counted(slurm.max_minutes, 'minute')} for a job"
     return f"the times rest on arrays of {kept.array_size:,}, {jobs} and {limit} ({whose})"

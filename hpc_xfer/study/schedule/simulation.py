@@ -21,8 +21,12 @@ from hpc_xfer.study.schedule.backfill import startable
 from hpc_xfer.study.schedule.cluster import SimulatedCluster
 from hpc_xfer.study.schedule.submission import SubmissionQueue, SubmittedPart
 from hpc_xfer.study.schedule.timeline import Timeline
+from hpc_xfer.system.terminal import counted
 
 _LEAST_PROGRESS = 60.0  # seconds of work that a job does before its time limit, however short
+# Starts of an element that are simulated one by one; of a longer one (a typing error in `epochs`)
+# as many are taken together, else it would take minutes.
+_MOST_STARTS = 1000
 _DAY = 86_400.0
 
 
@@ -30,8 +34,15 @@ def simulate(arrays: Sequence[SimulatedArray], cluster: SimulatedCluster) -> Tim
     """Run the arrays to their end.
 
     Raises:
-        StudyError: a job needs more GPUs than there are.
+        StudyError: a job needs more GPUs than there are, or none fits into the queue.
     """
+    room = cluster.most_jobs
+    if arrays and room is not None and room < 2:
+        raise StudyError(
+            f"the queue takes {counted(room, 'job')} of yours, and the relay is one, so nothing "
+            "can be submitted; raise slurm.max_jobs of the site file, or ask for a higher "
+            "MaxSubmitJobs"
+        )
     most = max((array.gpus for array in arrays), default=0)
     if most > cluster.gpus:
         raise StudyError(
@@ -56,6 +67,7 @@ class _Attempt:
 
     seconds_left: float  # of work after this attempt; 0 where it ends the element
     ends_by: float  # by its time limit
+    starts: int = 1  # that are taken together
 
 
 class _Simulation:
@@ -145,17 +157,21 @@ class _Simulation:
             self._draw(cluster.end_seconds),
         )
         usable = max(_LEAST_PROGRESS, array.limit - cluster.signal_seconds - begin)
+        starts = max(1, math.ceil(work / usable / _MOST_STARTS))
+        begin, usable = starts * begin, starts * usable
         done, tail = min(work, usable), end if work <= usable else 0.0
         taken = begin + done + tail
-        self.requeued += work > usable
+        requeues = starts - (work <= usable)
         preempted = self._preempted_after()
         if preempted < taken:
             self.preempted += 1
-            self.requeued -= work > usable
-            worked = min(done, max(0.0, preempted - begin))
+            requeues = 0
+            worked = min(done, max(0.0, preempted - begin / starts))
             done = max(0.0, worked - self.random.uniform(0.0, array.lost_seconds))
             taken = preempted
-        attempt = _Attempt(work - done, self.now + min(array.limit, 2 * taken + _DAY))
+        self.requeued += requeues
+        ends_by = self.now + min(starts * array.limit, 2 * taken + _DAY)
+        attempt = _Attempt(work - done, ends_by, starts)
         self.free -= array.gpus
         self.running[id(attempt)] = (attempt.ends_by, array.gpus)
         self._note_busy()
@@ -173,7 +189,7 @@ class _Simulation:
         part.running -= 1
         if attempt.seconds_left > 0:
             wait = self.cluster.requeue_seconds + self._draw(self.cluster.queue_wait)
-            self._push(wait, "eligible", part, attempt)
+            self._push(attempt.starts * wait, "eligible", part, attempt)
         else:
             self.stage_ends[part.array.stage] = self.now
             if self.submission.finish_element(part):

@@ -1,5 +1,6 @@
 """What a study costs, before one of its runs was ever run."""
 
+import re
 import time
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from hpc_xfer.study.costs.cost_table import duration, one_line
 from hpc_xfer.study.costs.gpu_rates import ASSUMED_CARD
 from hpc_xfer.study.costs.pretrain_time import samples_per_second, waits_for_loading
 from hpc_xfer.study.costs.ranges import Range, exactly
-from hpc_xfer.study.costs.stages import Stage
+from hpc_xfer.study.costs.stages import FinishedTimes, Stage
 from hpc_xfer.study.costs.study_cost import StudyCost, study_cost
 from hpc_xfer.study.costs.training_speed import TrainingSpeed, speed_of_card, speed_of_site
 from hpc_xfer.study.plan import Plan
@@ -81,9 +82,36 @@ def test_the_union_of_grids_counts_a_shared_run_once(tmp_path: Path) -> None:
     assert stage(union, "clip RN50 laion 1M x8").runs == 1
 
 
+def test_a_size_that_two_grids_train_on_different_gpus_needs_those_of_the_larger_job(
+    tmp_path: Path,
+) -> None:
+    other = (
+        GRID.replace("small", "other")
+        .replace("gpus: 4", "gpus: 2")
+        .replace("8,\n", "8, seed: 1,\n")
+    )
+    union = study_cost([plan(tmp_path), plan(tmp_path, other)])
+    assert stage(union, "clip RN50 laion 4M x8").runs == 2 and union.largest_job == 4
+    assert finishing_times(union, SITE.slurm, [union.largest_job], SimulatedCluster(4))
+
+
+def test_rows_are_in_the_order_of_stages_modes_and_shots_whatever_is_done(tmp_path: Path) -> None:
+    whole, more = plan(tmp_path), plan(tmp_path, GRID.replace("[1_000_000,", "[500_000,"))
+    done = [run.id for run in whole.of("finetune") if run.spec["shots"] == 1][:3]
+    stages = study_cost([whole.without(done), more]).stages
+    kinds = [each.kind for each in stages]
+    assert kinds == sorted(kinds, key=["pretrain", "finetune", "cache", "relay"].index)
+    assert [each.name for each in stages if each.kind == "finetune"] == [
+        "lp 1 shot", "lp full data", "ft 1 shot", "ft full data"
+    ]  # fmt: skip
+
+
 def test_a_gpu_waits_for_few_loading_processes() -> None:
     assert samples_per_second(CLIP, A100, loaders=1).low == 200
     assert waits_for_loading(CLIP, A100, 1) and not waits_for_loading(CLIP, A100, 16)
+    small = CLIP.model_copy(update={"arch": "ViT-B-32"})
+    told = [waits_for_loading(small, A100, 2, recomputes) for recomputes in (False, True)]
+    assert told == [True, False]  # with activation checkpointing the GPU takes a third longer
     views = SimCLR(**CLIP.model_dump(exclude={"method"}, include={"arch", "source", "samples"}),
                    samples_seen=16_000_000)  # fmt: skip
     assert samples_per_second(views, A100, loaders=1).low <= 100  # two views of each image
@@ -122,7 +150,7 @@ def test_finished_pretrainings_of_a_kind_replace_flops(tmp_path: Path) -> None:
     rates = finished_rates([whole], store, "A100-40")
     assert rates.rates == {("clip", "RN50", "bf16"): Range(0.85 * 500, 1.1 * 500)}
     assert not finished_rates([whole], store, "H100").rates
-    cost = study_cost([whole.without({first.id})], A100, rates)
+    cost = study_cost([whole.without({first.id})], A100, FinishedTimes(rates))
     hours = stage(cost, "clip RN50 laion 4M x8").gpu_hours
     seconds = hours.scaled(3600)
     assert (seconds.low, seconds.high) == pytest.approx((32e6 / 550 + 80, 32e6 / 425 + 720))
@@ -232,8 +260,13 @@ def test_what_is_done_leaves_the_share_of_a_parent_in_max_running(tmp_path: Path
     assert {array.at_once for array in arrays} == {2}
 
 
+def test_millions_are_written_as_such(tmp_path: Path) -> None:
+    long = study_cost([plan(tmp_path, GRID.replace("epochs: 8", "epochs: 2_000_000"))])
+    assert re.match(r"24 runs take \S+M to \S+M GPU-hours; ", one_line(long))
+
+
 def test_the_sentence_of_a_dry_run(tmp_path: Path) -> None:
-    told = one_line(plan(tmp_path))
+    told = one_line(study_cost([plan(tmp_path)]))
     assert told.startswith("24 runs take ")
     assert told.endswith(" files (from FLOPs, A100-40)")
 

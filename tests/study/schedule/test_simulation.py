@@ -84,6 +84,15 @@ def test_a_job_longer_than_its_limit_is_requeued_and_goes_on() -> None:
     assert line.finished == (5 + 175) + 60 + (5 + 125)
 
 
+def test_a_job_that_starts_a_million_times_is_simulated_in_large_steps() -> None:
+    """Each start takes 5 s and is followed by a pause of 60; it works 175 s."""
+    many = 1_000_000
+    line = run(array(175 * many, start=5, limit=200), signal_seconds=20, requeue_seconds=60)
+    assert line.gpu_seconds == pytest.approx(many * (5 + 175), rel=0.001)
+    assert line.finished == pytest.approx(many * (5 + 175 + 60), rel=0.001)
+    assert line.requeued == many - 1 and len(line.busy) < 20_000
+
+
 def test_a_limit_too_short_for_any_work_ends_all_the_same() -> None:
     assert run(array(100, limit=10), signal_seconds=120).requeued == 1
 
@@ -99,6 +108,12 @@ def test_a_child_is_submitted_after_its_parent_whatever_the_limit() -> None:
     arrays = [array(10, stage="a"), array(10, 10, stage="b", parents=(0,))]
     line = run(*arrays, most_jobs=2)
     assert line.stage_ends["a"] < line.stage_ends["b"]
+
+
+def test_a_queue_with_room_for_the_relay_alone_is_refused() -> None:
+    with pytest.raises(StudyError, match="the queue takes 1 job of yours, and the relay is one"):
+        run(array(10), most_jobs=1)
+    assert run(most_jobs=1).finished == 0  # nothing is left to submit
 
 
 def test_preemption_costs_work_and_a_seed_makes_it_the_same_again() -> None:
