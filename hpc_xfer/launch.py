@@ -301,7 +301,7 @@ def _finish(
     if study.rehearsal:
         code, verdict = judged(plan, store, study.name, console, failed, launched.only)
     if outcome.interrupted:
-        terminal.say(cli.INTERRUPTED, stderr=True)
+        terminal.say("interrupted" if study.rehearsal else cli.INTERRUPTED, stderr=True)
     return (1 if failed or outcome.interrupted else code), {**content, **verdict}
 
 
