@@ -297,12 +297,13 @@ def _finish(
         console.print(f"report: {page}", soft_wrap=True)
         summary = FailureSummary(plan, store, failed, _arguments(args), outcome.logs)
         terminal.say(*summary.lines())
-    code, verdict = 0, {}
+    code = 0
     if study.rehearsal:
         code, verdict = judged(plan, store, study.name, console, failed, launched.only)
+        content |= verdict
     if outcome.interrupted:
         terminal.say("interrupted" if study.rehearsal else cli.INTERRUPTED, stderr=True)
-    return (1 if failed or outcome.interrupted else code), {**content, **verdict}
+    return (1 if failed or outcome.interrupted else code), content
 
 
 _FLAGS = {
