@@ -293,7 +293,7 @@ def _finish(
     failed = {**left_out, **outcome.failed}
     content = outcome.as_json(launched, failed, len(store.done(plan)))
     if console is not None:
-        findings.show(console, collected)
+        findings.show(console, collected, rehearsal.worth_of_numbers(study))
         console.print(f"report: {page}", soft_wrap=True)
         summary = FailureSummary(plan, store, failed, _arguments(args), outcome.logs)
         terminal.say(*summary.lines())
