@@ -41,21 +41,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     site = with_cpus(site)
     plan, of_inputs, mistakes = _planned(args, study, site, store)
     launched = LaunchedStudy(study, plan, store, site, site_file and absolute(site_file))
-    results = []
+    results: list[CheckResult] = []
     of_cluster = (
         result
         for result in examine(launched, args.wait)  # a node finds mistakes in the inputs again
         if result.well or not any(result.found in mistake for mistake in mistakes)
     )
-    for result in itertools.chain(of_inputs, _permissions(launched), of_cluster):
-        results.append(result)
-        if not args.json:
-            mark = "ok " if result.well else "BAD"
-            terminal.say(f"{mark} {result.what}", stderr=True)
-    if args.json:
-        cli.say_json({"schema": 1, "verdicts": [result.as_json() for result in results]})
-    else:
-        terminal.console().print(render(results))
+    try:
+        for result in itertools.chain(of_inputs, _permissions(launched), of_cluster):
+            results.append(result)
+            if not args.json:
+                mark = "ok " if result.well else "BAD"
+                terminal.say(f"{mark} {result.what}", stderr=True)
+    finally:  # after Ctrl-C, and where Slurm did not answer, what was found is told too
+        if args.json:
+            cli.say_json({"schema": 1, "verdicts": [result.as_json() for result in results]})
+        elif results:
+            terminal.console().print(render(results))
     return 0 if all(result.well for result in results) else 1
 
 

@@ -20,7 +20,7 @@ from hpc_xfer.store.finished.finished_runs import FinishedRuns
 from hpc_xfer.store.finished_costs import cost_to_come, finished_times, with_costs
 from hpc_xfer.store.launched_study import LaunchedStudy, load_in_store, other_changes, prepare_store
 from hpc_xfer.store.ownership import site_variables
-from hpc_xfer.store.rehearsal_store import new_rehearsal_store
+from hpc_xfer.store.rehearsal_store import NewRehearsals
 from hpc_xfer.store.retry_policy import Retrier
 from hpc_xfer.store.submission_ledger import read_ledger
 from hpc_xfer.study import plan_summary, rehearsal
@@ -54,7 +54,14 @@ class CheckedLaunch:
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
-    checked = _check_all(args)
+    with NewRehearsals() as rehearsals:
+        checked = cli.check_each_grid(args, partial(_check, rehearsals=rehearsals))
+        check_names([(each.args.grid, each.launched.study.name) for each in checked])
+        return _main(args, checked)
+
+
+def _main(args: argparse.Namespace, checked: Sequence[CheckedLaunch]) -> int:
+    """Show or launch what was checked."""
     if not args.dry_run:
         terminal.outlive_readers()  # a launch does its work, also with `| head` behind it
     if args.dry_run and len(checked) > 1:
@@ -79,14 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _check_all(args: argparse.Namespace) -> list[CheckedLaunch]:
-    """Check every grid before anything starts; see `cli.check_each_grid`."""
-    found = cli.check_each_grid(args, _check)
-    check_names([(each.args.grid, each.launched.study.name) for each in found])
-    return found
-
-
-def _check(args: argparse.Namespace) -> CheckedLaunch:
+def _check(args: argparse.Namespace, rehearsals: NewRehearsals) -> CheckedLaunch:
     """Read a grid, check what it needs, and make its plan."""
     from hpc_xfer.study.preflight.check_inputs import check_inputs  # --help needs none
 
@@ -98,13 +98,13 @@ def _check(args: argparse.Namespace) -> CheckedLaunch:
     if not (args.dry_run or args.rehearse):
         store.check(study.name)
     if args.stand_ins:
-        store = new_rehearsal_store(store)
+        store = rehearsals.make(store)
         from hpc_xfer.rehearsing.on_stand_ins import on_stand_ins
 
         study, site_file = on_stand_ins(study, store, site, site_file, on)
         site = load_site(site_file)
     elif args.rehearse:
-        study, store = rehearsal.rehearsal_of(study), new_rehearsal_store(store)
+        study, store = rehearsal.rehearsal_of(study), rehearsals.make(store)
     plan, only = make_plan(study), tuple(args.only or ())
     launched = LaunchedStudy(study, plan, store, site, site_file, only)
     look = store.finished_runs()
@@ -114,7 +114,7 @@ def _check(args: argparse.Namespace) -> CheckedLaunch:
         site = with_time_limit(with_cpus(site), study.resources.pretrain)
     plan = with_costs(plan, study, site, store, on, checked.infos)
     launched = replace(launched, plan=plan, site=site)
-    if args.rehearse:
+    if args.rehearse and not args.dry_run:
         terminal.say(f"rehearsing in {store.root}; remove it when you are done", stderr=True)
     notes = [*other_changes(study, store), *checked.notes, *_plan_notes(launched, done, on)]
     return CheckedLaunch(args, launched, on, notes, look)
@@ -299,14 +299,17 @@ def _finish(
     failed = {**left_out, **outcome.failed}
     content = outcome.as_json(launched, failed, len(store.done(plan)))
     if console is not None:
-        findings.show(console, collected)
+        findings.show(console, collected, rehearsal.worth_of_numbers(study))
         console.print(f"report: {page}", soft_wrap=True)
         summary = FailureSummary(plan, store, failed, _arguments(args), outcome.logs)
         terminal.say(*summary.lines())
-    code, verdict = judged(plan, store, study.name, console, failed) if study.rehearsal else (0, {})
+    code = 0
+    if study.rehearsal:
+        code, verdict = judged(plan, store, study.name, console, failed, launched.only)
+        content |= verdict
     if outcome.interrupted:
-        terminal.say(cli.INTERRUPTED, stderr=True)
-    return (1 if failed or outcome.interrupted else code), {**content, **verdict}
+        terminal.say("interrupted" if study.rehearsal else cli.INTERRUPTED, stderr=True)
+    return (1 if failed or outcome.interrupted else code), content
 
 
 _FLAGS = {

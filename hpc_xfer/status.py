@@ -18,7 +18,12 @@ from hpc_xfer.monitoring.explain import explain_job, explain_run
 from hpc_xfer.monitoring.status_json import as_json
 from hpc_xfer.monitoring.study_arguments import StudyArguments
 from hpc_xfer.monitoring.study_state import StudyState, read_study_state, study_states
-from hpc_xfer.store.launched_study import load_in_store, plan_in_store, used_stand_ins
+from hpc_xfer.store.launched_study import (
+    launched_parts,
+    load_in_store,
+    plan_in_store,
+    used_stand_ins,
+)
 from hpc_xfer.store.rehearsal_store import load_last_rehearsal
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan
@@ -87,7 +92,8 @@ def _judged(state: StudyState, args: argparse.Namespace) -> cli.Answer:
     from hpc_xfer.rehearsing.verdict import judged
 
     console = None if args.json else terminal.console()
-    return judged(state.plan, state.store, state.name, console, state.lost)
+    parts = launched_parts(state.store, state.name)
+    return judged(state.plan, state.store, state.name, console, state.lost, parts)
 
 
 def _code(state: StudyState, args: argparse.Namespace) -> int:

@@ -56,6 +56,23 @@ def test_a_dry_run_has_a_line_per_study_and_the_total_of_their_union(
     )
 
 
+def test_a_dry_run_of_rehearsals_shares_no_run_and_leaves_nothing(
+    call: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Each rehearsal has a store of its own, which a dry run removes with its stand-ins."""
+    before = sorted(tmp_path.iterdir())
+    assert launch.main([*call, "--dry-run", "--rehearse", "--stand-ins", "--on", "local"]) == 0
+    told = capsys.readouterr()
+    lines = [line.rstrip() for line in told.out.splitlines()]
+    assert [line.split()[:5] for line in lines[2:4]] == [
+        ["sizes-rehearsal", "10", "0", "0", "10"],
+        ["methods-rehearsal", "10", "0", "0", "10"],
+    ]
+    assert lines[4].startswith("together 20 runs, 0 done, 20 to do; at most ")
+    assert lines[5] == "each is rehearsed in a store of its own, with all its runs"
+    assert sorted(tmp_path.iterdir()) == before and "remove it" not in told.err
+
+
 def test_a_site_file_among_the_grids_is_left_out_and_told(
     call: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -14,6 +14,7 @@ from typing import Literal, get_args
 
 from hpc_xfer.disk_usage.entries import Size, StoreEntry, size_of, total, walk
 from hpc_xfer.store.paths import ERROR, HITS, RECORD
+from hpc_xfer.store.rehearsal_store import rehearsal_stores
 from hpc_xfer.store.store import Store
 
 Kind = Literal[
@@ -37,7 +38,6 @@ _OF_STORE: dict[str, Kind] = {
     "cache": "caches", "fingerprints": "fingerprints", "code": "code snapshots",
     "studies": "studies",
 }  # fmt: skip
-_REHEARSAL = re.compile(r"-rehearsal-\d{8}-\d{6}")
 _TEMPORARY = re.compile(r"\..+\.\d+(\.[0-9a-f]+)?\.tmp")  # with the process that wrote it
 _LEFT_OVER_SECONDS = 24 * 60 * 60  # no writer takes a day for one file
 
@@ -100,18 +100,6 @@ def measure(store: Store, now: float, asked: Collection[str] = ()) -> MeasuredSt
         found.rehearsals[path] = size_of(path)
         found.kinds["rehearsals"].add(found.rehearsals[path])
     return found
-
-
-def rehearsal_stores(store: Store) -> list[Path]:
-    """List the stores of rehearsals beside a store, the oldest first; a link is none."""
-    beside = store.root.parent.glob(f"{store.root.name}-rehearsal-*")
-    return sorted(
-        path
-        for path in beside
-        if _REHEARSAL.fullmatch(path.name.removeprefix(store.root.name))
-        and path.is_dir()
-        and not path.is_symlink()
-    )
 
 
 def _kind_beside_runs(parts: list[str]) -> Kind:

@@ -58,6 +58,12 @@ def never_launched(study: StudyState) -> str:
     return f"nothing of this study has been launched ({runs}); {way}"
 
 
+def _way_on(study: StudyState) -> str:
+    """Tell the launch that goes on; one of a rehearsal cannot, it begins another."""
+    words = "to rehearse it again" if study.arguments.rehearsal else "to go on"
+    return f"{words}: {_launch_command(study)}"
+
+
 def _launch_command(study: StudyState) -> str:
     return study.arguments.call("launch")
 
@@ -71,7 +77,7 @@ def _launch(study: StudyState) -> Iterator[StatusSentence]:
     if told := never_launched(study):
         yield StatusSentence(told)
     elif study.is_cancelled and study.counts["done"] < len(study.plan.runs):
-        yield StatusSentence(f"this study was cancelled; to go on: {_launch_command(study)}")
+        yield StatusSentence(f"this study was cancelled; {_way_on(study)}")
 
 
 def _time(time_left: TimeLeft) -> Iterator[StatusSentence]:
@@ -176,7 +182,7 @@ def _end(study: StudyState) -> Iterator[StatusSentence]:
         and not study.is_cancelled
         and any(counts[state] for state in ("running", "starting", "pending", "lost", "missing"))
     ):
-        yield StatusSentence(f"no relay is in the queue; to go on: {_launch_command(study)}")
+        yield StatusSentence(f"no relay is in the queue; {_way_on(study)}")
     else:
         yield from _without_jobs(study)
 
@@ -186,7 +192,7 @@ def _without_jobs(study: StudyState) -> Iterator[StatusSentence]:
     counts, report = study.counts, study.store.study(study.name).report
     goes_on = study.is_live or study.is_cancelled or not study.is_launched
     if (counts["missing"] or counts["lost"]) and not goes_on:
-        yield StatusSentence(f"nothing works on the rest; to go on: {_launch_command(study)}")
+        yield StatusSentence(f"nothing works on the rest; {_way_on(study)}")
     elif counts["done"] and not goes_on and not report.exists():
         yield StatusSentence(_without_report(study))
     if report.exists():

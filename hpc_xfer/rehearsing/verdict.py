@@ -15,6 +15,7 @@ from hpc_xfer.config.recipes import Pretrain
 from hpc_xfer.store import failures
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import Plan, Run
+from hpc_xfer.study.selected.only import part_of, selected
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,13 +53,15 @@ class Verdict:
     """The stages of a rehearsal, and whether all have passed."""
 
     stages: tuple[RehearsedStage, ...]
+    left_out: int = 0  # runs of the study that --only did not select
 
     @property
     def is_passed(self) -> bool:
         return all(stage.is_passed for stage in self.stages)
 
     def as_json(self) -> dict[str, Any]:
-        return {"passed": self.is_passed, "stages": [stage.as_json() for stage in self.stages]}
+        stages = [stage.as_json() for stage in self.stages]
+        return {"passed": self.is_passed, "left_out": self.left_out, "stages": stages}
 
     def show(self, console: "Console") -> None:
         """Print a table of the stages, why stages failed, and whether all have passed."""
@@ -79,29 +82,42 @@ class Verdict:
 
     @property
     def _in_words(self) -> str:
+        left_out = ""
+        if self.left_out:
+            were = "1 run was" if self.left_out == 1 else f"{self.left_out:,} runs were"
+            left_out = f" of the part that --only selected; {were} not rehearsed"
         if self.is_passed:
-            return "passed: all stages"
+            return f"passed: all stages{left_out}"
         count = Counter(stage.verdict for stage in self.stages)
         parts = [f"{word}: {count[word]} of {len(self.stages)} stages"
                  for word in ("failed", "incomplete") if count[word]]  # fmt: skip
-        return "; ".join(parts) + ("" if count["failed"] else "; launch it again")
+        return "; ".join(parts) + left_out + ("" if count["failed"] else "; launch it again")
 
 
 def judge(
-    plan: Plan, store: Store, study: str, given_up: Mapping[str, str] | None = None
+    plan: Plan,
+    store: Store,
+    study: str,
+    given_up: Mapping[str, str] | None = None,
+    only: Sequence[str] = (),
 ) -> Verdict:
     """Judge the stages: pre-trainings by method, fine-tunings by data set and mode, results.
 
     Args:
+        plan: of the whole study.
+        only: arguments of --only; the runs that these leave out are counted, and not judged.
         given_up: runs that nobody tries again, and why; most of them left an error.json too.
     """
+    whole = plan
+    plan = part_of(whole, selected(whole, only)) if only else whole
     done = store.done(plan)
     groups: dict[str, list[Run]] = {}
     for run in plan.runs:
         groups.setdefault(_stage_of(run), []).append(run)
     stages = [_of_runs(name, runs, done, store, given_up or {}) for name, runs in groups.items()]
     has_figures, all_done = bool(plan.of("finetune")), len(done) == len(plan.runs)
-    return Verdict((*stages, *_of_results(store, study, has_figures, all_done)))
+    results = _of_results(store, study, has_figures, all_done)
+    return Verdict((*stages, *results), len(whole.runs) - len(plan.runs))
 
 
 def judged(
@@ -110,14 +126,15 @@ def judged(
     study: str,
     console: "Console | None",
     given_up: Mapping[str, str] | None = None,
+    only: Sequence[str] = (),
 ) -> tuple[int, dict[str, Any]]:
     """Judge a rehearsal, print the verdict, and return the exit code and the content of --json.
 
     Args:
         console: None where a script reads the JSON alone.
-        given_up: as for `judge`.
+        given_up, only: as for `judge`.
     """
-    verdict = judge(plan, store, study, given_up)
+    verdict = judge(plan, store, study, given_up, only)
     if console is not None:
         verdict.show(console)
     return (0 if verdict.is_passed else 1), {"rehearsal": verdict.as_json()}

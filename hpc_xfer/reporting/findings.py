@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 MOST_LINES = 2  # per question: a terminal has 50 lines, the page has all
 
 
-def show(console: "Console", collected: "Collected") -> None:
+def show(console: "Console", collected: "Collected", note: str = "") -> None:
     """Print one table per mode, then questions and answers, then how much is missing.
+
+    Args:
+        note: what the numbers are worth, printed before the answers.
 
     Raises:
         StoreError: a table lacks a column.
@@ -30,6 +33,8 @@ def show(console: "Console", collected: "Collected") -> None:
     found = read_answers(collected.files)
     for matrix in main_matrices(collected.averages, found.gaps):
         console.print(accuracy_table(matrix))
+    if note:
+        console.print(f"\n{note}", markup=False)
     answers = sentences(collected.averages, found.gaps, found.scaling, found.ranks, found.variance)
     for question in answers:
         console.print()
@@ -40,4 +45,5 @@ def show(console: "Console", collected: "Collected") -> None:
             console.print(f"- {more} more in report.html", markup=False)
     if missing := collected.cells - collected.cells_complete:
         console.print()
-        console.print(f"{missing:,} of {collected.cells:,} cells are missing; see missing.csv")
+        are = "is" if missing == 1 else "are"
+        console.print(f"{missing:,} of {collected.cells:,} cells {are} missing; see missing.csv")

@@ -23,6 +23,7 @@ from hpc_xfer.results.averages import Average, read_averages
 from hpc_xfer.results.tables import csv_files
 from hpc_xfer.results.tables.csv_files import Row
 from hpc_xfer.store.paths import StudyDir
+from hpc_xfer.study.rehearsal import worth_of_numbers
 from hpc_xfer.study.study_file import Study
 from hpc_xfer.system.terminal import counted
 
@@ -41,6 +42,7 @@ def page_data(study: Study, folder: StudyDir) -> dict[str, object]:
     return {
         "study": study,
         "badges": _badges(runs, cells, averages, missing),
+        "worth": worth_of_numbers(study),
         "cells": len(cells),
         "answers": sentences(averages, tables.gaps, tables.scaling, tables.ranks, tables.variance),
         **_accuracies(averages, tables.gaps),

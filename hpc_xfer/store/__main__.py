@@ -16,11 +16,11 @@ from hpc_xfer import cli
 from hpc_xfer.config.site import load_site
 from hpc_xfer.disk_usage import usage_tables
 from hpc_xfer.disk_usage.cleaning import Cleaned, clean
-from hpc_xfer.disk_usage.measured_store import rehearsal_stores
 from hpc_xfer.disk_usage.usage import StoreUsage, look_at
 from hpc_xfer.errors import StoreError
 from hpc_xfer.store.launched_study import load_in_store, plan_in_store
 from hpc_xfer.store.ownership import launch_lock
+from hpc_xfer.store.rehearsal_store import rehearsal_stores
 from hpc_xfer.store.store import Store
 from hpc_xfer.system import terminal
 

@@ -240,9 +240,15 @@ def check_launched(store: Store, name: str) -> None:
     Raises:
         StoreError: it was not.
     """
+    if not was_launched(store, name):
+        path = store.study(name).path
+        raise StoreError(f"{path}: no study was launched here; launch it first")
+
+
+def was_launched(store: Store, name: str) -> bool:
+    """Tell whether a study of this name was launched in this store."""
     folder = store.study(name)
-    if PLAN.read(folder.plan) is None or not folder.grid.exists():
-        raise StoreError(f"{folder.path}: no study was launched here; launch it first")
+    return PLAN.read(folder.plan) is not None and folder.grid.exists()
 
 
 def runs_of_other_studies(store: Store, name: str) -> set[str]:

@@ -30,6 +30,17 @@ def rehearsal_of(study: Study) -> Study:
     )
 
 
+def worth_of_numbers(study: Study) -> str:
+    """Say what the numbers of a rehearsal are worth; nothing for the study itself."""
+    if not study.rehearsal:
+        return ""
+    data = " on tiny stand-ins for its data" if study.stand_ins else ""
+    return (
+        f"This is a rehearsal: two steps per training{data}. Its numbers show that every part "
+        "works, and answer nothing."
+    )
+
+
 def distinct(recipes: Iterable[Pretrain]) -> tuple[Pretrain, ...]:
     """Let recipes that have become the same see a sample more each: equal epochs, equal compute.
 

@@ -84,3 +84,25 @@ def test_a_run_that_was_given_up_without_an_error_json_has_failed(
     told = capsys.readouterr().out
     assert f"pre-training: clip: run {parent.id}: node failure: job 7 ended\n" in told
     assert "rehearsal failed: 1 of 5 stages; incomplete: 4 of 5 stages" in told
+
+
+def test_runs_outside_of_only_are_counted_and_not_judged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They will never run in this rehearsal, so it could not pass, however often it is launched."""
+    study, plan, store = make(tmp_path, ONE_CELL)
+    verdict = judge(plan, store, study.name, only=["method=clip"])
+    assert verdict.stages[0].name == "pre-training: clip" and not verdict.is_passed
+    finish(store, plan)
+    collect_tables.collect(plan, store, store.study(study.name).summary)
+    report_study(study, store.study(study.name))
+    only = [f"run={plan.of('pretrain')[0].id}"]
+    verdict = judge(plan, store, study.name, only=only)
+    left_out = len(plan.of("finetune"))
+    assert verdict.is_passed and verdict.as_json()["left_out"] == left_out
+    assert [stage.name for stage in verdict.stages] == ["pre-training: clip", "tables", "report"]
+    verdict.show(terminal.console())
+    assert (
+        "rehearsal passed: all stages of the part that --only selected; "
+        f"{left_out} runs were not rehearsed"
+    ) in capsys.readouterr().out

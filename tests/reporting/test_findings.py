@@ -16,9 +16,9 @@ STUDY = Collected(
 )  # fmt: skip
 
 
-def shown(found: Collected) -> str:
+def shown(found: Collected, note: str = "") -> str:
     text = io.StringIO()
-    findings.show(Console(width=120, file=text, highlight=False), found)
+    findings.show(Console(width=120, file=text, highlight=False), found, note)
     return text.getvalue()
 
 
@@ -59,3 +59,13 @@ def test_missing_cells_are_counted_last() -> None:
 def test_names_with_square_brackets_are_shown_as_they_are() -> None:
     text = shown(replace(STUDY, averages=(average("clip [bold]", 50.0, dataset="a[red]b"),)))
     assert "clip [bold]" in text and "a[red]b, ft" in text
+
+
+def test_what_the_numbers_are_worth_stands_before_the_answers(tmp_path: Path) -> None:
+    row = gap("clip", "scratch", 10.3, 8.9, 11.8, axis="scratch")
+    text = shown(with_gaps(tmp_path, row), "This is a rehearsal.")
+    assert "\nThis is a rehearsal.\n\nDoes pre-training help at all" in text
+
+
+def test_one_missing_cell_is_missing() -> None:
+    assert "1 of 3 cells is missing; see" in shown(replace(STUDY, cells_complete=2))

@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -51,6 +52,18 @@ def test_a_study_without_a_result_says_so(tmp_path: Path) -> None:
     assert "No cell is complete yet, so there is no answer." in html
     assert "0 of 75 runs finished" in html
     assert "<figure>" not in html
+
+
+@pytest.mark.parametrize("stand_ins", [False, True])
+def test_the_page_of_a_rehearsal_says_that_its_numbers_answer_nothing(
+    tmp_path: Path, stand_ins: bool
+) -> None:
+    study, plan, store = make(tmp_path, ONE_CELL)
+    record_all(store, plan.runs)
+    assert "rehearsal" not in written(study, plan, store)
+    html = written(replace(study, rehearsal=True, stand_ins=stand_ins), plan, store)
+    data = " on tiny stand-ins for its data" if stand_ins else ""
+    assert f"This is a rehearsal: two steps per training{data}. Its numbers show that" in html
 
 
 def test_a_question_cannot_smuggle_markup_into_the_page(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hpc_xfer.store.launched_study import (
     prepare_store,
     read_launched,
 )
-from hpc_xfer.store.rehearsal_store import load_last_rehearsal, new_rehearsal_store
+from hpc_xfer.store.rehearsal_store import NewRehearsals, load_last_rehearsal
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.plan import make_plan
 from hpc_xfer.study.rehearsal import rehearsal_of
@@ -72,7 +72,7 @@ def test_a_rehearsal_keeps_what_was_typed_for_it(tmp_path: Path) -> None:
     store.root.mkdir()
     study = rehearsal_of(load_in_store(grid, store, ["pretrain.0.seed=[3, 4]"]))
     plan = make_plan(study)
-    prepare_store(study, plan, new_rehearsal_store(store))
+    prepare_store(study, plan, NewRehearsals().make(store))
     found, _ = load_last_rehearsal(load_in_store(grid, store), store)
     assert [run.id for run in make_plan(found).runs] == [run.id for run in plan.runs]
 

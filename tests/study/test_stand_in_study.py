@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from hpc_xfer.config.recipes import Clip, Released, Trained
+from hpc_xfer.config.finetune_recipes import FullFinetune
+from hpc_xfer.config.recipes import Clip, Pretrain, Released, Trained
 from hpc_xfer.config.training_data.selection import SampleSelection
 from hpc_xfer.errors import StudyError
 from hpc_xfer.study.plan import make_plan
@@ -96,6 +97,34 @@ pretrain:
 """
     kept = [each for each in shrunk(tmp_path, grid).pretrains if isinstance(each, Trained)]
     assert [(each.samples, each.seed) for each in kept] == [(64, 3), (64, 4), (80, 3)]
+
+
+BLOCKS = """
+name: blocks
+pretrain:
+  - {name: web, method: clip, arch: RN50, source: web, samples: 1M, epochs: 1}
+  - {name: random, method: scratch, arch: RN50}
+finetune:
+  - {datasets: [eurosat], shots: [1], mode: ft, tune: {lr: [1e-4, 3e-4, 1e-3]}}
+  - {datasets: [eurosat], shots: [1], mode: ft, head: zero, parents: [web], lr: 3e-4}
+  - {datasets: [eurosat], shots: [1], mode: ft, head: zero, parents: [random], lr: 5e-4}
+"""
+
+
+def test_a_block_keeps_its_learning_rate_between_those_of_others(tmp_path: Path) -> None:
+    """Of each cell the first and the last value stay, so that no head and no parent is left out."""
+    study = shrunk(tmp_path, BLOCKS)
+    kept: dict[str, set[float]] = {}
+    for trial in study.trials:
+        assert isinstance(trial, FullFinetune)
+        kept.setdefault(trial.head, set()).add(trial.lr)
+    assert kept == {"auto": {1e-4, 1e-3}, "zero": {3e-4, 5e-4}}
+    parents: dict[float, list[str]] = {}
+    for run in make_plan(study).of("finetune"):
+        if isinstance(run.recipe, FullFinetune) and run.recipe.head == "zero":
+            methods = [p.recipe.method for p in run.parents if isinstance(p.recipe, Pretrain)]
+            parents.setdefault(run.recipe.lr, methods)
+    assert parents == {3e-4: ["clip"], 5e-4: ["scratch"]}
 
 
 def test_architectures_of_one_kind_stay_different(tmp_path: Path) -> None:

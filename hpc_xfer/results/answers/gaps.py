@@ -25,6 +25,9 @@ from hpc_xfer.results.panels import Panel, Panels, draws_matter
 from hpc_xfer.results.parts.record_cache import RecordCache, key_of
 from hpc_xfer.results.test_images import TestImages
 
+EQUAL = "equal in all repetitions: no useful interval"
+_ROUNDING = 1e-12  # of a share: errors below it are of differences that are equal but for rounding
+
 
 @dataclass(frozen=True)
 class _Place:
@@ -123,7 +126,7 @@ def _pairs(place: _Place) -> list[Gap]:
         if a.label in place.family.labels and b.label in place.family.labels
     ]
     found = [
-        place.with_images(place.family.difference(a.label, b.label), a.label, b.label)
+        _useful(place.with_images(place.family.difference(a.label, b.label), a.label, b.label))
         for a, b in pairs
     ]
     known = [each.p for each in found if each.p is not None]
@@ -132,6 +135,15 @@ def _pairs(place: _Place) -> list[Gap]:
         _pair_row(place, a, b, each, len(pairs), None if each.p is None else next(corrected))
         for (a, b), each in zip(pairs, found, strict=True)
     ]
+
+
+def _useful(found: Estimate) -> Estimate:
+    """Take an interval without width away: on few test images all repetitions may be equal.
+
+    It would claim any difference that is not 0 for sure, from two draws.
+    """
+    is_point = found.se is not None and not found.why and found.se < _ROUNDING
+    return replace(found, why=EQUAL) if is_point else found
 
 
 def _pair_row(
@@ -157,7 +169,7 @@ def _ranges(place: _Place) -> list[Gap]:
     labels = place.family.labels
     level = {encoder.label: name for encoder, name in place.comparison.levels}
     best, worst, difference = best_minus_worst(place.family)
-    found = place.with_images(difference, best, worst)
+    found = _useful(place.with_images(difference, best, worst))
     range_row = _row(place, best, worst, found, len(labels) * (len(labels) - 1) // 2)
     rows = [
         replace(
@@ -171,7 +183,7 @@ def _ranges(place: _Place) -> list[Gap]:
         )
     ]
     between = spread(place.family)
-    if between.sd is not None:
+    if between.sd is not None and found.why != EQUAL:
         rows.append(_spread_row(rows[0], between.sd, between))
     return rows
 

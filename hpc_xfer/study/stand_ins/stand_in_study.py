@@ -45,7 +45,7 @@ def with_stand_ins(study: Study) -> Study:
     """Return the study for stand-ins; its runs have ids of their own."""
     kept = _kept(study)
     shrinker = _Shrinker(study)
-    trials = dict(_few_trials(study.trials, study.tuned))
+    trials = dict(_few_trials(study))
     return replace(
         study,
         pretrains=distinct(shrinker.shrunk(study.pretrains[i]) for i in kept),
@@ -140,17 +140,21 @@ def _kept(study: Study) -> list[int]:
     return sorted(kept)
 
 
-def _few_trials(trials: Sequence[Finetune], tuned: Sequence[str]) -> Iterator[tuple[int, Finetune]]:
-    """Keep two draws, and of what is tuned the first and the last value of each setting."""
+def _few_trials(study: Study) -> Iterator[tuple[int, Finetune]]:
+    """Keep two draws, and of what is tuned the first and the last value of each cell."""
+    tuned = study.tuned
     values: dict[tuple[Any, ...], list[Any]] = {}
-    for trial in trials:
+    cells = [  # blocks may differ in a head, or in the pre-trainings that they start from
+        (trial.model_dump_json(exclude={*tuned, "draw"}), blocks)
+        for trial, blocks in zip(study.trials, study.trial_blocks, strict=True)
+    ]
+    for trial, cell in zip(study.trials, cells, strict=True):
         for key, own in _tuned(trial, tuned):
-            known = values.setdefault((trial.dataset, trial.shots, trial.mode, key), [])
+            known = values.setdefault((cell, key), [])
             if own not in known:
                 known.append(own)
-    for i, trial in enumerate(trials):
-        every = {key: values[trial.dataset, trial.shots, trial.mode, key] for key in tuned
-                 if hasattr(trial, key)}  # fmt: skip
+    for i, (trial, cell) in enumerate(zip(study.trials, cells, strict=True)):
+        every = {key: values[cell, key] for key, _ in _tuned(trial, tuned)}
         is_end = all(own in (every[k][0], every[k][-1]) for k, own in _tuned(trial, tuned))
         if trial.draw < _DRAWS and is_end:
             tiny = isinstance(trial, AdamWFinetune)

@@ -36,29 +36,32 @@ class Union:
         """Count what each study adds.
 
         Args:
-            studies: each with its plan and the ids of its finished runs.
+            studies: each with its plan and the ids of its finished runs. Rehearsals share no run:
+                each has a store of its own.
         """
         before: set[str] = set()
+        self.is_rehearsal = any(study.rehearsal for study, _, _ in studies)
         self.rows: list[UnionRow] = []
-        uses = Counter[str]()
+        uses = Counter[tuple[str, str]]()  # store of its own or "", and run
         kinds: dict[str, str] = {}
         done_ids: set[str] = set()
         for study, plan, done in studies:
             ids = plan.by_id.keys()
-            todo = plan.without(done | (before & ids))
+            shared = set() if study.rehearsal else before & ids
+            todo = plan.without(done | shared)
             self.rows.append(
                 UnionRow(
-                    study.name, len(plan.runs), len(done), len(before & ids), len(todo.runs),
+                    study.name, len(plan.runs), len(done), len(shared), len(todo.runs),
                     plan_summary.gpu_hours(todo), plan_summary.disk_bytes(todo),
                 )
             )  # fmt: skip
-            uses.update(ids)
+            uses.update((study.name if study.rehearsal else "", run_id) for run_id in ids)
             kinds |= {run.id: run.kind for run in plan.runs}
             done_ids |= done
             before |= ids
         self.runs, self.done = len(uses), len(done_ids)
-        shared = Counter(kinds[run_id] for run_id, count in uses.items() if count > 1)
-        self.shared = {kind: shared[kind] for kind in ("pretrain", "finetune")}
+        several = Counter(kinds[run_id] for (_, run_id), count in uses.items() if count > 1)
+        self.shared = {kind: several[kind] for kind in ("pretrain", "finetune")}
 
     @property
     def to_do(self) -> int:
@@ -105,10 +108,13 @@ class Union:
             terminal.counted(pretrains, "pre-training"), terminal.counted(finetunes, "fine-tuning")
         )  # fmt: skip
         told = f"{' and '.join(both)} are in several studies: each is run once"
+        nothing = "no run is in two of them"
+        if self.is_rehearsal:
+            nothing = "each is rehearsed in a store of its own, with all its runs"
         return [
             f"together {terminal.counted(self.runs, 'run')}, {self.done:,} done, {self.to_do:,} to "
             f"do; at most {self.gpu_hours:,.1f} GPU-hours, {_size(self.disk)} of disk",
-            told if pretrains + finetunes else "no run is in two of them",
+            told if pretrains + finetunes else nothing,
         ]
 
 

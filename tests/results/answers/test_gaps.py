@@ -258,3 +258,16 @@ def test_zero_shot_accuracies_of_several_seeds_have_an_interval_without_draws() 
     scores = study(lambda *_: 0.5, [clip("a"), clip("b")], shots=("0",), seeds=3, draws=1)
     found = only(table(scores), kind="pair")
     assert (found.target, found.why) == ("E2", "")
+
+
+@pytest.mark.parametrize("better", [0.2, 0.0])
+def test_repetitions_that_are_all_equal_claim_nothing(better: float) -> None:
+    """On ten test images two draws often give the same number; that is no certainty."""
+    sources = {"laion": 0.5 + better, "yfcc": 0.5, "wit": 0.5}
+    scores = [
+        replace(score, test_top1=sources[score.encoder.source])
+        for score in study(lambda *_: 0.5, [clip(name) for name in sources])
+    ]
+    for row in table(scores):
+        assert row.kind != "spread" and row.why == "equal in all repetitions: no useful interval"
+        assert (row.verdict, row.ci95_low, row.p) == ("", None, None)
