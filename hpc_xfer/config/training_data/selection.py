@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from hpc_xfer.config.notation.units import read_share
-from hpc_xfer.config.schema import Name, Number, PositiveInt, StrictModel
+from hpc_xfer.config.schema import Name, Number, PositiveInt, StrictModel, format_value
 
 KEY, CLASS = "key", "class"  # columns of the samples themselves, not of their json
 Share = Annotated[float, BeforeValidator(read_share), Field(gt=0, le=1.0)]
@@ -38,6 +38,23 @@ class SampleSelection(StrictModel):
     distinct: Name | None = None  # the first of each value of a column
     classes: PositiveInt | None = None  # so many, drawn by the seed of the subset
     per_class: PositiveInt | None = None  # at most so many of each; with classes exactly
+
+    @field_validator("above", "below", "best", mode="before")
+    @classmethod
+    def _names_columns(cls, columns: Any) -> Any:
+        """Refuse what is no mapping, such as `above: 0.3` or `best: clip_score`."""
+        if columns is None or isinstance(columns, dict):
+            return columns
+        way = "" if isinstance(columns, list) else "; write {clip_score: 0.3}"
+        raise ValueError(f"must be a number per column, got {format_value(columns)}{way}")
+
+    @field_validator("distinct", mode="before")
+    @classmethod
+    def _one_column(cls, column: Any) -> Any:
+        if not isinstance(column, list | dict):
+            return column
+        way = "" if isinstance(column, list) else "; write `distinct: phash`"
+        raise ValueError(f"must be the name of a column, got {format_value(column)}{way}")
 
     @field_validator("above", "below", "best")
     @classmethod

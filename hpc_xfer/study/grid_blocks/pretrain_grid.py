@@ -47,6 +47,7 @@ from hpc_xfer.study.grid_blocks.grid_size import too_many
 from hpc_xfer.study.grid_blocks.key_lists import settle_keys
 from hpc_xfer.system import atomic_files
 
+_OF_ONE_VALUE = ("must be a number", "must be the name of a column")
 _MOST_BYTES = 1 << 20  # of a JSON model file; the largest of open_clip has 1 kB
 
 
@@ -232,8 +233,8 @@ def _way_to_compare(values: Mapping[str, Any], loc: Loc, sentence: str) -> str:
     here: Any = values
     for part in loc:
         here = here.get(part) if isinstance(here, dict) else None
-    is_meant = len(loc) > 1 and isinstance(here, list) and sentence.startswith("must be a number")
-    is_meant |= len(loc) > 1 and isinstance(here, list) and "whole number" in sentence
+    is_meant = sentence.startswith(_OF_ONE_VALUE) or "whole number" in sentence
+    is_meant &= len(loc) > 1 and isinstance(here, list)
     return f"; to compare several, make {loc[0]} a list of mappings" if is_meant else ""
 
 
