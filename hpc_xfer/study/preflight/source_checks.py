@@ -17,6 +17,7 @@ from hpc_xfer.study.preflight.caption_checks import (
     caption_key_errors,
     keys_instead,
     label_key_errors,
+    labels_instead,
     unknown_caption_keys,
 )
 from hpc_xfer.study.preflight.selection_checks import chosen_notes, too_few_chosen
@@ -196,7 +197,7 @@ def _missing(recipe: Trained, name: str, index: ShardIndex) -> str | None:
     if labels and by_label and index.label_key == by_label[0].label_key:
         return _bad_labels(recipe, name, index, labels)
     if missing := recipe.missing_from(name, index.fields, index.classes):
-        way = keys_instead(recipe, name, index) or way
+        way = keys_instead(recipe, name, index) or labels_instead(recipe, name, index) or way
         return f"{source} has no {missing}, which {recipe.method} needs; {way}"
     return _too_few_of_use(recipe, name, index)
 
