@@ -12,7 +12,7 @@ digest of its values, so a reader never mixes old and new ones.
 import hashlib
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
@@ -60,7 +60,7 @@ class SourceColumns:
 
     index: ShardIndex
     by_name: Mapping[str, Column]
-    table: TableOrigin | None = None  # none where all are of the samples themselves
+    table: TableOrigin | None = field(default=None, kw_only=True)  # None: all are of the samples
 
     def values(self, name: str) -> "NDArray[Any]":
         """Read a column.
@@ -162,7 +162,7 @@ def load(index: ShardIndex) -> SourceColumns:
         raise DataError(
             f"{path}: is damaged or of another version ({odd}); run `shards index` with --columns"
         ) from odd
-    found = SourceColumns(index, {column.name: column for column in columns}, table)
+    found = SourceColumns(index, {column.name: column for column in columns}, table=table)
     if of != index.fingerprint or samples != index.samples:
         raise DataError(
             f"{path}: belongs to other shards than {index.folder / 'index.json'}; run "
@@ -226,7 +226,7 @@ def write(
     for path in (index.folder / FOLDER).glob("*.npy"):
         if path.name not in {column.file for column in by_name.values()}:
             path.unlink(missing_ok=True)
-    return SourceColumns(index, by_name, table)
+    return SourceColumns(index, by_name, table=table)
 
 
 def _write_array(path: Path, values: "NDArray[Any]") -> None:

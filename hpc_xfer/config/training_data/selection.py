@@ -26,6 +26,12 @@ class KeyList(StrictModel):
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     column: Name = KEY
     path: Name = Field(default="", exclude=True)  # empty where it was read from a store
+    called: Name = Field(default="", exclude=True)  # in tables; empty: the name of the file
+
+    @property
+    def name(self) -> str:
+        """Its name in tables."""
+        return self.called or Path(self.path).stem or self.sha256[:6]
 
 
 class SampleSelection(StrictModel):
@@ -86,9 +92,8 @@ class SampleSelection(StrictModel):
         """Name it for tables: `best 30% clip_score, distinct phash`."""
         parts = []
         if self.keys is not None:
-            name = Path(self.keys.path).stem or self.keys.sha256[:6]
             by = "" if self.keys.column == KEY else f" by {self.keys.column}"
-            parts.append(f"keys {name}{by}")
+            parts.append(f"keys {self.keys.name}{by}")
         parts += [f"above {_number(x)} {name}" for name, x in (self.above or {}).items()]
         parts += [f"below {_number(x)} {name}" for name, x in (self.below or {}).items()]
         parts += [f"best {_percent(x)} {name}" for name, x in (self.best or {}).items()]

@@ -1,13 +1,15 @@
 """Read the lists of keys that blocks of a grid select by: their content decides, not their path."""
 
 import os
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from hpc_xfer.config.recipes import Pretrain, Trained
 from hpc_xfer.config.schema import ConfigError, format_value
 from hpc_xfer.config.training_data import key_list
-from hpc_xfer.config.training_data.selection import as_key_list
+from hpc_xfer.config.training_data.selection import KeyList, as_key_list
 from hpc_xfer.system.written_path import absolute
 
 _LOC = ("select", "keys")
@@ -34,6 +36,50 @@ def settle_keys(grid: Path, values: dict[str, Any]) -> list[ConfigError]:
     keys = {"sha256": digest, "column": found[1], "path": str(path)}
     values["select"] = {**select, "keys": keys}
     return []
+
+
+def with_names(recipes: Sequence[Pretrain]) -> list[Pretrain]:
+    """Call lists of keys by their folders too where other lists have the same file name.
+
+    Tables would show `keys good` for both a/good.txt and b/good.txt, and compare neither.
+    """
+    lists = {id(recipe): keys for recipe in recipes if (keys := _keys_of(recipe)) is not None}
+    paths: dict[str, set[str]] = {}
+    for keys in lists.values():
+        paths.setdefault(keys.name, set()).add(keys.path)
+    several = [each for each in paths.values() if len(each) > 1]
+    called = {path: name for each in several for path, name in _apart(each).items()}
+    return [
+        recipe if (keys := lists.get(id(recipe))) is None else _called(recipe, keys, called)
+        for recipe in recipes
+    ]
+
+
+def _keys_of(recipe: Pretrain) -> KeyList | None:
+    select = recipe.select if isinstance(recipe, Trained) else None
+    return None if select is None else select.keys
+
+
+def _apart(paths: set[str]) -> dict[str, str]:
+    """Name each path by its last parts, as many as it takes."""
+    parts = {path: Path(path).with_suffix("").parts for path in paths}
+    if len(set(parts.values())) < len(parts):  # good.txt and good.csv
+        parts = {path: Path(path).parts for path in paths}
+    count = next(
+        n
+        for n in range(1, 1 + max(map(len, parts.values())))  # all are different at the end
+        if len({each[-n:] for each in parts.values()}) == len(parts)
+    )
+    return {path: "/".join(each[-count:]) for path, each in parts.items()}
+
+
+def _called(recipe: Pretrain, keys: KeyList, names: Mapping[str, str]) -> Pretrain:
+    if keys.path not in names:
+        return recipe
+    assert isinstance(recipe, Trained) and recipe.select is not None
+    named = keys.model_copy(update={"called": names[keys.path]})
+    select = recipe.select.model_copy(update={"keys": named})
+    return recipe.model_copy(update={"select": select})
 
 
 @lru_cache(maxsize=64)

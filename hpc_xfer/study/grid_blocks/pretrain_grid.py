@@ -44,7 +44,7 @@ from hpc_xfer.study.grid_blocks.caption_keys import (
 )
 from hpc_xfer.study.grid_blocks.chains import MadeRun, link_runs
 from hpc_xfer.study.grid_blocks.grid_size import too_many
-from hpc_xfer.study.grid_blocks.key_lists import settle_keys
+from hpc_xfer.study.grid_blocks.key_lists import settle_keys, with_names
 from hpc_xfer.system import atomic_files
 
 _OF_ONE_VALUE = ("must be a number", "must be the name of a column")
@@ -115,6 +115,7 @@ class PretrainGrid:
                 self.recipes.append(run.recipe)
                 self.blocks.append(run.block)
                 self.parents.append(run.parent)
+        self.recipes = with_names(self.recipes)
 
     def _name_error(self, i: int, name: Any) -> str:
         if name is None:
