@@ -62,6 +62,11 @@ BLOCK = f"pretrain:\n  - {{{CLIP}}}\n"
             "list of mappings",
         ),
         (
+            "8000 -> {laion: 5000, yfcc: 3000}",
+            'samples: must be a whole number, got {"laion": 5000, "yfcc": 3000}; write the sum, and '
+            "the share of each source in `source`",
+        ),
+        (
             "epochs -> select: {best: score}, epochs",
             "select.best: must be a number per column, got 'score'; write {clip_score: 0.3}",
         ),

@@ -230,7 +230,9 @@ def _repeated(model: type[StrictModel], block: Mapping[str, Any]) -> Iterator[Co
 
 
 def _way_to_compare(values: Mapping[str, Any], loc: Loc, sentence: str) -> str:
-    """Say how to compare values of a setting inside of a mapping, where a list is no axis."""
+    """Say how to compare values inside of a mapping, or how to give samples of each source."""
+    if loc == ("samples",) and isinstance(values.get("samples"), dict):
+        return "; write the sum, and the share of each source in `source`"
     here: Any = values
     for part in loc:
         here = here.get(part) if isinstance(here, dict) else None
