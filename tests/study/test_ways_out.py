@@ -63,8 +63,8 @@ BLOCK = f"pretrain:\n  - {{{CLIP}}}\n"
         ),
         (
             "8000 -> {laion: 5000, yfcc: 3000}",
-            'samples: must be a whole number, got {"laion": 5000, "yfcc": 3000}; write the sum, and '
-            "the share of each source in `source`",
+            'samples: must be a whole number, got {"laion": 5000, "yfcc": 3000}; write the sum, '
+            "and the share of each source in `source`",
         ),
         (
             "epochs -> select: {best: score}, epochs",
