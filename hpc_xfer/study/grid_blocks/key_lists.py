@@ -39,19 +39,21 @@ def settle_keys(grid: Path, values: dict[str, Any]) -> list[ConfigError]:
 
 
 def with_names(recipes: Sequence[Pretrain]) -> list[Pretrain]:
-    """Call lists of keys by their folders too where other lists have the same file name.
+    """Call lists of keys by their folders too where others have the same file name.
 
     Tables would show `keys good` for both a/good.txt and b/good.txt, and compare neither.
     """
-    lists = {id(recipe): keys for recipe in recipes if (keys := _keys_of(recipe)) is not None}
-    paths: dict[str, set[str]] = {}
-    for keys in lists.values():
-        paths.setdefault(keys.name, set()).add(keys.path)
-    several = [each for each in paths.values() if len(each) > 1]
-    called = {path: name for each in several for path, name in _apart(each).items()}
+    lists = [_keys_of(recipe) for recipe in recipes]
+    paths: dict[str, dict[str, str]] = {}  # file name -> digest -> its first path
+    for keys in lists:
+        if keys is not None:
+            paths.setdefault(keys.name, {}).setdefault(keys.sha256, keys.path)
+    names = {name: _apart(found) for name, found in paths.items() if len(found) > 1}
     return [
-        recipe if (keys := lists.get(id(recipe))) is None else _called(recipe, keys, called)
-        for recipe in recipes
+        _called(recipe, keys, names[keys.name][keys.sha256])
+        if keys is not None and keys.name in names
+        else recipe
+        for recipe, keys in zip(recipes, lists, strict=True)
     ]
 
 
@@ -60,24 +62,22 @@ def _keys_of(recipe: Pretrain) -> KeyList | None:
     return None if select is None else select.keys
 
 
-def _apart(paths: set[str]) -> dict[str, str]:
+def _apart(paths: Mapping[str, str]) -> dict[str, str]:
     """Name each path by its last parts, as many as it takes."""
-    parts = {path: Path(path).with_suffix("").parts for path in paths}
+    parts = {digest: Path(path).with_suffix("").parts for digest, path in paths.items()}
     if len(set(parts.values())) < len(parts):  # good.txt and good.csv
-        parts = {path: Path(path).parts for path in paths}
+        parts = {digest: Path(path).parts for digest, path in paths.items()}
     count = next(
         n
         for n in range(1, 1 + max(map(len, parts.values())))  # all are different at the end
         if len({each[-n:] for each in parts.values()}) == len(parts)
     )
-    return {path: "/".join(each[-count:]) for path, each in parts.items()}
+    return {digest: "/".join(each[-count:]) for digest, each in parts.items()}
 
 
-def _called(recipe: Pretrain, keys: KeyList, names: Mapping[str, str]) -> Pretrain:
-    if keys.path not in names:
-        return recipe
+def _called(recipe: Pretrain, keys: KeyList, name: str) -> Pretrain:
     assert isinstance(recipe, Trained) and recipe.select is not None
-    named = keys.model_copy(update={"called": names[keys.path]})
+    named = keys.model_copy(update={"called": name})
     select = recipe.select.model_copy(update={"keys": named})
     return recipe.model_copy(update={"select": select})
 

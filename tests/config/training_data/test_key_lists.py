@@ -52,3 +52,7 @@ def test_lists_of_one_file_name_are_told_apart_in_tables_and_keep_their_ids(tmp_
     assert list(alone.values()) == ["keys good"] and list(alone) == list(both)[:1]
     suffixes = selected(grid.replace("b/good.txt", "a/good.csv"))
     assert list(suffixes.values()) == ["keys good.txt", "keys good.csv"]
+    (tmp_path / "b" / "good.txt").write_text("one\n")  # a copy: the same list
+    blocks = "".join(GRID.replace("{uid: lists", f"{{uid: {x}").split("pretrain:")[1] for x in "ab")
+    copies = selected("name: x\npretrain:" + blocks.replace("laion", "yfcc", 1))
+    assert list(copies.values()) == ["keys good by uid"] * 2
