@@ -207,6 +207,9 @@ def _apply(draft: Draft, change: Change) -> None:
         known = all_keys(kind)
         if keys[0] in known and blocks:
             why = f"no block of {kind} can have {keys[0]}; name another key"
+        elif named := [loc for loc, block in blocks if block.get("name") == keys[0]]:
+            path = ".".join(map(str, (kind, *named[0][1:], *keys[1:])))
+            why = f"blocks are named by their numbers, from 0; write {path}"
         elif blocks:
             why = f"unknown key; {nearest(keys[0], known, 'the keys here are')}"
         else:

@@ -63,6 +63,15 @@ def test_the_sources_of_a_mixture_are_named_in_any_order() -> None:
         selected(plan, ["source=laion"])
 
 
+def test_none_selects_the_pretrainings_that_do_without(plan: Plan) -> None:
+    """`null` is written in grids, `none` in tables; a fine-tuning follows its pre-training."""
+    for none in ("none", "null"):
+        assert values(plan, f"source={none}", "method") == {"scratch"}
+        assert values(plan, f"pretrain_init={none}", "method") == {"clip", "scratch"}
+    kinds = {plan.by_id[run_id].kind for run_id in selected(plan, ["pretrain_init=none,mode=lp"])}
+    assert kinds == {"finetune"}
+
+
 def test_a_second_only_adds_runs(plan: Plan) -> None:
     one, two = selected(plan, ["dataset=pets"]), selected(plan, ["dataset=dtd"])
     assert selected(plan, ["dataset=pets", "dataset=dtd"]) == one | two

@@ -163,6 +163,13 @@ def test_tuned_values_take_the_place_of_one_value() -> None:
         assert ids(changed(change, text=one.text)) == ids(changed())
 
 
+def test_a_block_that_is_named_by_its_name_is_told_its_number() -> None:
+    named = "name: x\npretrain:\n  - {method: scratch, arch: RN50}\n"
+    named += "  - {name: base, method: scratch, arch: RN101}\n"
+    with pytest.raises(StudyError, match=r"numbers, from 0; write pretrain\.1\.seed"):
+        changed("pretrain.base.seed=3", text=named)
+
+
 def test_one_block_may_be_set_without_a_list() -> None:
     one = changed("pretrain={method: scratch, arch: RN50, seed: 3}")
     assert [recipe.method for recipe in one.pretrains] == ["scratch"]

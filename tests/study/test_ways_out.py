@@ -61,6 +61,39 @@ BLOCK = f"pretrain:\n  - {{{CLIP}}}\n"
             "select.above.score: must be a number, got [1, 2]; to compare several, make select a "
             "list of mappings",
         ),
+        (
+            "8000 -> {laion: 5000, yfcc: 3000}",
+            'samples: must be a whole number, got {"laion": 5000, "yfcc": 3000}; write the sum, '
+            "and the share of each source in `source`",
+        ),
+        (
+            "epochs -> select: {best: score}, epochs",
+            "select.best: must be a number per column, got 'score'; write {clip_score: 0.3}",
+        ),
+        (
+            "epochs -> select: {above: [{score: 1}, {score: 2}]}, epochs",
+            'select.above: must be a number per column, got [{"score": 1}, {"score": 2}]; to '
+            "compare several, make select a list of mappings",
+        ),
+        (
+            "epochs -> select: {distinct: [phash, uid]}, epochs",
+            'select.distinct: must be the name of a column, got ["phash", "uid"]; to compare '
+            "several, make select a list of mappings",
+        ),
+        (
+            "epochs -> select: {distinct: {phash: 1}}, epochs",
+            'select.distinct: must be the name of a column, got {"phash": 1}; write `distinct: '
+            "phash`",
+        ),
+        (
+            "epochs -> caption: {mix: [txt, title]}, epochs",
+            'caption.mix: must be a share per kind of captions, got ["txt", "title"]; write '
+            "{txt: 1, title: 1}, with keys of the json",
+        ),
+        (
+            "epochs -> init: {base: 1}, epochs",
+            'init: must be a word, got {"base": 1}; write one word',
+        ),
         ("epochs -> shots: 5, epochs", "shots: is a key of finetune; write it there, or remove it"),
         (
             "laion -> ",

@@ -128,7 +128,7 @@ def _columns(args: argparse.Namespace) -> "WantedColumns | None":
             raise StudyError(
                 f"{args.table}: no table is there (.csv .tsv .parquet); correct --table"
             )
-        table = ColumnTable(files, args.table_key)
+        table = ColumnTable(files, args.table_key, args.table)
     return WantedColumns(args.columns, table)
 
 

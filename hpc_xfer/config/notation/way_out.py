@@ -20,7 +20,10 @@ def way_out(wanted: Sequence[str], got: Any, takes_null: bool = False) -> str:
     if got is None:
         return "; give it a value, or remove it"
     if list(wanted) == ["a word"] and not isinstance(got, str | list):
-        return "; put the text in quotes" if isinstance(got, dict) else f"; write '{got}' in quotes"
+        if isinstance(got, dict):  # {what} in a text, or a mapping that somebody meant
+            is_text = all(value is None for value in got.values())
+            return "; put the text in quotes" if is_text else "; write one word"
+        return f"; write '{got}' in quotes"
     if list(wanted) == ["a list"] and isinstance(got, str | int | float):
         return f"; write [{got}]"
     return _of_text(got, wanted, takes_null) if isinstance(got, str) else ""

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, field_validator, model_validator
 
-from hpc_xfer.config.schema import Name, PositiveInt, StrictModel, tupled
+from hpc_xfer.config.schema import Name, PositiveInt, StrictModel, format_value, tupled
 from hpc_xfer.config.training_data.mixture import whole_shares
 
 TXT, TEMPLATES = "txt", "templates"  # kinds of a mix; all others are keys of the json
@@ -34,8 +34,13 @@ class CaptionPlace(StrictModel):
     @field_validator("mix", mode="before")
     @classmethod
     def _whole(cls, mix: Any) -> Any:
+        if mix is None:
+            return None
         if not isinstance(mix, dict):
-            return mix
+            raise ValueError(
+                f"must be a share per kind of captions, got {format_value(mix)}; write "
+                "{txt: 1, title: 1}, with keys of the json"
+            )
         shares = whole_shares(mix)
         if len(shares) == 1:
             raise ValueError("mixes one kind of captions; name a second one, or write it alone")

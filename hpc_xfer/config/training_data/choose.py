@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hpc_xfer.config.training_data.columns import SourceColumns, is_missing, missing_columns
+from hpc_xfer.config.training_data.columns import SourceColumns, is_missing
 from hpc_xfer.config.training_data.selection import CLASS, SampleSelection
 from hpc_xfer.errors import DataError
 
@@ -54,7 +54,7 @@ def choose(
     import numpy as np
 
     if absent := [name for name in selection.columns if name not in columns.by_name]:
-        raise DataError(missing_columns(columns.index, absent, columns.by_name))
+        raise DataError(columns.without(absent))
     left: NDArray[Any] = np.arange(columns.index.samples)
     steps = []
     for what, after in _applied(columns, selection, seed, keys, left):

@@ -1,6 +1,6 @@
 """Columns of the samples of a source: numbers and hashes by which a recipe selects.
 
-    FOLDER/columns.json                  names, kinds, digests, and the index that they belong to
+    FOLDER/columns.json                  names, kinds, digests, their table and their index
     FOLDER/columns/0f3a....npy           one value per sample, in the order of the index
 
 `python -m hpc_xfer.shards index FOLDER --columns clip_score,phash` makes them. An array has one of
@@ -10,8 +10,9 @@ digest of its values, so a reader never mixes old and new ones.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
@@ -46,11 +47,20 @@ class Column:
 
 
 @dataclass(frozen=True)
+class TableOrigin:
+    """The table that columns were taken from, as `shards index` was given it."""
+
+    path: str  # absolute; also a pattern or a folder
+    key: str  # column by which samples were found
+
+
+@dataclass(frozen=True)
 class SourceColumns:
     """The columns of a source."""
 
     index: ShardIndex
     by_name: Mapping[str, Column]
+    table: TableOrigin | None = field(default=None, kw_only=True)  # None: all are of the samples
 
     def values(self, name: str) -> "NDArray[Any]":
         """Read a column.
@@ -62,7 +72,7 @@ class SourceColumns:
 
         column = self.by_name.get(name)
         if column is None:
-            raise DataError(missing_columns(self.index, [name], self.by_name))
+            raise DataError(self.without([name]))
         path = self.index.folder / FOLDER / column.file
         try:
             with open(atomic_files.open_plainly(path, follow=True), "rb") as file:
@@ -75,9 +85,7 @@ class SourceColumns:
             if len(values) < self.index.samples:
                 raise ValueError("is cut off")
         except (OSError, ValueError) as error:
-            raise DataError(
-                f"{path}: cannot be read ({error}); run {columns_command(self.index, self.by_name)}"
-            ) from None
+            raise DataError(f"{path}: cannot be read ({error}); run {self.command()}") from None
         return values
 
     def numbers(self, name: str) -> "NDArray[Any]":
@@ -115,6 +123,22 @@ class SourceColumns:
         found[there] = np.fromiter(map(text_hash, texts), DTYPES["text"])
         return found
 
+    def command(self, more: Sequence[str] = ()) -> str:
+        """The command that makes these columns and more, to name as the way out."""
+        options = f" --columns {shlex.quote(','.join([*self.by_name, *more]))}"
+        if self.table is not None:
+            options += f" --table {shlex.quote(self.table.path)}"
+            options += f" --table-key {shlex.quote(self.table.key)}"
+        return f"{self.index.command.removesuffix('`')}{options}`"
+
+    def without(self, names: Sequence[str]) -> str:
+        """Say which columns a source lacks, and how to make them beside those that it has."""
+        told = ", ".join(map(repr, names))
+        which = f"columns {told}" if len(names) > 1 else f"column {told}"
+        meant = [each for name in names if (each := closest(name, self.by_name))]
+        way = f"did you mean {meant[0]!r}? If not, run" if meant else "run"
+        return f"{self.index.folder}: has no {which}; {way} {self.command(names)}"
+
 
 def load(index: ShardIndex) -> SourceColumns:
     """Read which columns a source has; none where it has no columns.json.
@@ -133,17 +157,18 @@ def load(index: ShardIndex) -> SourceColumns:
         listed = typed_json.items(content, "columns", _MOST_COLUMNS)
         columns = [_column(typed_json.mapping(each, "a column")) for each in listed]
         of, samples = typed_json.text(content, "index"), typed_json.count(content, "samples")
+        table = _table(content)
     except OddValue as odd:
         raise DataError(
             f"{path}: is damaged or of another version ({odd}); run `shards index` with --columns"
         ) from odd
-    by_name = {column.name: column for column in columns}
+    found = SourceColumns(index, {column.name: column for column in columns}, table=table)
     if of != index.fingerprint or samples != index.samples:
         raise DataError(
             f"{path}: belongs to other shards than {index.folder / 'index.json'}; run "
-            f"{columns_command(index, by_name)}"
+            f"{found.command()}"
         )
-    return SourceColumns(index, by_name)
+    return found
 
 
 def _column(value: Mapping[str, Any]) -> Column:
@@ -155,14 +180,26 @@ def _column(value: Mapping[str, Any]) -> Column:
     )
 
 
+def _table(content: Mapping[str, Any]) -> TableOrigin | None:
+    """Read where columns came from; an older file does not say it."""
+    if "table" not in content:
+        return None
+    table = typed_json.mapping(content["table"], "table")
+    return TableOrigin(typed_json.text(table, "path"), typed_json.text(table, "key"))
+
+
 def write(
-    index: ShardIndex, arrays: Mapping[str, tuple[Kind, "NDArray[Any]"]], check: Check
+    index: ShardIndex,
+    arrays: Mapping[str, tuple[Kind, "NDArray[Any]"]],
+    check: Check,
+    table: TableOrigin | None = None,
 ) -> SourceColumns:
     """Write columns in place of those that were there.
 
     Args:
         arrays: kind and values by name; one value per sample in the order of the index.
         check: is told of each column how many samples have no value, before anything is written.
+        table: that some of them were taken from.
 
     Raises:
         StoreError: the folder cannot be written.
@@ -183,12 +220,13 @@ def write(
         "index": index.fingerprint,
         "samples": index.samples,
         "columns": [vars(column) for column in by_name.values()],
+        **({} if table is None else {"table": vars(table)}),
     }
     atomic_files.write_json(index.folder / NAME, content)
     for path in (index.folder / FOLDER).glob("*.npy"):
         if path.name not in {column.file for column in by_name.values()}:
             path.unlink(missing_ok=True)
-    return SourceColumns(index, by_name)
+    return SourceColumns(index, by_name, table=table)
 
 
 def _write_array(path: Path, values: "NDArray[Any]") -> None:
@@ -210,21 +248,6 @@ def is_missing(values: "NDArray[Any]") -> "NDArray[Any]":
         missing: NDArray[Any] = np.isnan(values)
         return missing
     return values < 0 if values.dtype.kind == "i" else values == 0
-
-
-def columns_command(index: ShardIndex, names: "Mapping[str, Column] | list[str]") -> str:
-    """The command that makes these columns, to name as the way out."""
-    return f"{index.command.removesuffix('`')} --columns {','.join(names)}`"
-
-
-def missing_columns(index: ShardIndex, names: list[str], there: Mapping[str, Column]) -> str:
-    """Say which columns a source lacks, and how to make them beside those that it has."""
-    told = ", ".join(map(repr, names))
-    which = f"the columns {told}" if len(names) > 1 else f"the column {told}"
-    command = columns_command(index, [*there, *names])
-    meant = [each for name in names if (each := closest(name, there))]
-    way = f"did you mean {meant[0]!r}? If not, run" if meant else "run"
-    return f"{index.folder}: has no {which[4:]}; {way} {command}"
 
 
 def text_hash(text: str) -> int:

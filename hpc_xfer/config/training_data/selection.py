@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from hpc_xfer.config.notation.units import read_share
-from hpc_xfer.config.schema import Name, Number, PositiveInt, StrictModel
+from hpc_xfer.config.schema import Name, Number, PositiveInt, StrictModel, format_value
 
 KEY, CLASS = "key", "class"  # columns of the samples themselves, not of their json
 Share = Annotated[float, BeforeValidator(read_share), Field(gt=0, le=1.0)]
@@ -26,6 +26,12 @@ class KeyList(StrictModel):
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     column: Name = KEY
     path: Name = Field(default="", exclude=True)  # empty where it was read from a store
+    called: Name = Field(default="", exclude=True)  # in tables; empty: the name of the file
+
+    @property
+    def name(self) -> str:
+        """Its name in tables."""
+        return self.called or Path(self.path).stem or self.sha256[:6]
 
 
 class SampleSelection(StrictModel):
@@ -38,6 +44,23 @@ class SampleSelection(StrictModel):
     distinct: Name | None = None  # the first of each value of a column
     classes: PositiveInt | None = None  # so many, drawn by the seed of the subset
     per_class: PositiveInt | None = None  # at most so many of each; with classes exactly
+
+    @field_validator("above", "below", "best", mode="before")
+    @classmethod
+    def _names_columns(cls, columns: Any) -> Any:
+        """Refuse what is no mapping, such as `above: 0.3` or `best: clip_score`."""
+        if columns is None or isinstance(columns, dict):
+            return columns
+        way = "" if isinstance(columns, list) else "; write {clip_score: 0.3}"
+        raise ValueError(f"must be a number per column, got {format_value(columns)}{way}")
+
+    @field_validator("distinct", mode="before")
+    @classmethod
+    def _one_column(cls, column: Any) -> Any:
+        if not isinstance(column, list | dict):
+            return column
+        way = "" if isinstance(column, list) else "; write `distinct: phash`"
+        raise ValueError(f"must be the name of a column, got {format_value(column)}{way}")
 
     @field_validator("above", "below", "best")
     @classmethod
@@ -69,9 +92,8 @@ class SampleSelection(StrictModel):
         """Name it for tables: `best 30% clip_score, distinct phash`."""
         parts = []
         if self.keys is not None:
-            name = Path(self.keys.path).stem or self.keys.sha256[:6]
             by = "" if self.keys.column == KEY else f" by {self.keys.column}"
-            parts.append(f"keys {name}{by}")
+            parts.append(f"keys {self.keys.name}{by}")
         parts += [f"above {_number(x)} {name}" for name, x in (self.above or {}).items()]
         parts += [f"below {_number(x)} {name}" for name, x in (self.below or {}).items()]
         parts += [f"best {_percent(x)} {name}" for name, x in (self.best or {}).items()]

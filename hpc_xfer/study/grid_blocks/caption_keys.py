@@ -9,6 +9,7 @@ from typing import Any
 
 from hpc_xfer.config.recipes import METHODS, ImageText, Pretrain
 from hpc_xfer.config.schema import ConfigError, format_value, nearest
+from hpc_xfer.config.training_data.captions import Caption
 
 _OF_CLASSES = "templates"
 
@@ -37,7 +38,12 @@ def unused_captions(
     known = sources if "caption" in shared else sources_in(block.get("source"))
     given = block.get("caption")
     for place, caption in enumerate(given if isinstance(given, list) else [given]):
-        places = caption.get("by_source") if isinstance(caption, dict) else None
+        if not isinstance(caption, dict):
+            continue
+        if bare := [key for key in caption if key in known and key not in Caption.model_fields]:
+            way = f"write `caption: {{by_source: {{{bare[0]}: ...}}}}`"
+            yield ("caption",), f"has a key with the name of the source {bare[0]!r}; {way}"
+        places = caption.get("by_source")
         for name in places if isinstance(places, dict) and known else ():
             if name not in known:
                 at = ("caption", place) if isinstance(given, list) else ("caption",)

@@ -4,15 +4,16 @@
 
 A run starts from the run of the named block that has its seed. Where that block has further axes,
 it starts from each of their runs, and makes one run per parent; from those with equal values only
-where both blocks state the axis as a list.
+where both blocks state the axis as a list. Values are compared as recipes have them, since `1M` and
+1000000 are one.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from hpc_xfer.config.recipes import Architecture, ImageText, Pretrain, arch_name
+from hpc_xfer.config.recipes import ImageText, Pretrain, arch_name
 from hpc_xfer.config.schema import ConfigError, format_value
 from hpc_xfer.config.yaml_document import Loc
 
@@ -20,22 +21,38 @@ _OF_RECIPES = ("seed", "arch")  # matched also where only the named block states
 
 
 @dataclass(frozen=True)
-class MadeRun:
-    """A run that a block makes, before it is known what it starts from."""
+class _RunOfBlock:
+    """A run of a block."""
 
     block: int
     recipe: Pretrain
     axes: Mapping[str, Any]  # its values of the keys that are lists in the block
+
+    def value(self, key: str) -> Any:
+        """Return a setting as its recipe has it, so that 2k is 2000."""
+        if key in self._spec:
+            return self._spec[key]
+        return self.axes.get(key)  # epochs, which recipes have as samples seen
+
+    def written(self, key: str) -> str:
+        return format_value(self.axes[key] if key in self.axes else self.value(key))
+
+    @cached_property
+    def _spec(self) -> dict[str, Any]:
+        return self.recipe.model_dump(mode="json")
+
+
+@dataclass(frozen=True)
+class MadeRun(_RunOfBlock):
+    """A run that a block makes, before it is known what it starts from."""
+
     start: str | None = None  # name of the block that it starts from
 
 
 @dataclass(frozen=True)
-class LinkedRun:
+class LinkedRun(_RunOfBlock):
     """A run with the place of its parent in the list of linked runs."""
 
-    block: int
-    recipe: Pretrain
-    axes: Mapping[str, Any]
     parent: int | None = None
 
 
@@ -109,27 +126,16 @@ def _parents_of(
     """Return the places of the runs that a run starts from, or sentences on what is wrong."""
     found = list(candidates)
     for key in dict.fromkeys(key for _, each in candidates for key in (*each.axes, *_OF_RECIPES)):
-        values = {_text(_value(each, key)) for _, each in candidates}
         if key == "init" or (key not in _OF_RECIPES and key not in run.axes):
             continue  # a child per parent
-        if key == "seed" and len(values) == 1:
+        values = [each.value(key) for _, each in candidates]
+        if key == "seed" and all(value == values[0] for value in values):
             continue  # the only one there is
-        wanted = _text(_value(run, key))
-        found = [(i, each) for i, each in found if _text(_value(each, key)) == wanted]
+        wanted = run.value(key)
+        found = [(i, each) for i, each in found if each.value(key) == wanted]
         if not found:
             return [], [_no_such_run(run, name, key, [each for _, each in candidates])]
     return [i for i, _ in found], list(_unfit(run, name, [each for _, each in found]))
-
-
-def _value(run: MadeRun | LinkedRun, key: str) -> Any:
-    if key == "arch":
-        arch = run.recipe.arch
-        return arch.model_dump(mode="json") if isinstance(arch, Architecture) else arch
-    return getattr(run.recipe, key, None) if key in _OF_RECIPES else run.axes.get(key)
-
-
-def _text(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, default=str)
 
 
 def _no_such_run(run: MadeRun, name: str, key: str, runs: Sequence[LinkedRun]) -> str:
@@ -139,9 +145,9 @@ def _no_such_run(run: MadeRun, name: str, key: str, runs: Sequence[LinkedRun]) -
             f"block {name!r} trains arch {have}, and a run of this block has arch "
             f"{arch_name(run.recipe.arch)}; give both the same arch"
         )
-    have = ", ".join(dict.fromkeys(format_value(_value(each, key)) for each in runs))
+    have = ", ".join(dict.fromkeys(each.written(key) for each in runs))
     return (
-        f"block {name!r} has no run with {key} {format_value(_value(run, key))} to start from; add "
+        f"block {name!r} has no run with {key} {run.written(key)} to start from; add "
         f"the value there, or use one of its values here: {have}"
     )
 

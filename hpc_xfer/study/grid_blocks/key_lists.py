@@ -1,13 +1,15 @@
 """Read the lists of keys that blocks of a grid select by: their content decides, not their path."""
 
 import os
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from hpc_xfer.config.recipes import Pretrain, Trained
 from hpc_xfer.config.schema import ConfigError, format_value
 from hpc_xfer.config.training_data import key_list
-from hpc_xfer.config.training_data.selection import as_key_list
+from hpc_xfer.config.training_data.selection import KeyList, as_key_list
 from hpc_xfer.system.written_path import absolute
 
 _LOC = ("select", "keys")
@@ -34,6 +36,50 @@ def settle_keys(grid: Path, values: dict[str, Any]) -> list[ConfigError]:
     keys = {"sha256": digest, "column": found[1], "path": str(path)}
     values["select"] = {**select, "keys": keys}
     return []
+
+
+def with_names(recipes: Sequence[Pretrain]) -> list[Pretrain]:
+    """Call lists of keys by their folders too where others have the same file name.
+
+    Tables would show `keys good` for both a/good.txt and b/good.txt, and compare neither.
+    """
+    lists = [_keys_of(recipe) for recipe in recipes]
+    paths: dict[str, dict[str, str]] = {}  # file name -> digest -> its first path
+    for keys in lists:
+        if keys is not None:
+            paths.setdefault(keys.name, {}).setdefault(keys.sha256, keys.path)
+    names = {name: _apart(found) for name, found in paths.items() if len(found) > 1}
+    return [
+        _called(recipe, keys, names[keys.name][keys.sha256])
+        if keys is not None and keys.name in names
+        else recipe
+        for recipe, keys in zip(recipes, lists, strict=True)
+    ]
+
+
+def _keys_of(recipe: Pretrain) -> KeyList | None:
+    select = recipe.select if isinstance(recipe, Trained) else None
+    return None if select is None else select.keys
+
+
+def _apart(paths: Mapping[str, str]) -> dict[str, str]:
+    """Name each path by its last parts, as many as it takes."""
+    parts = {digest: Path(path).with_suffix("").parts for digest, path in paths.items()}
+    if len(set(parts.values())) < len(parts):  # good.txt and good.csv
+        parts = {digest: Path(path).parts for digest, path in paths.items()}
+    count = next(
+        n
+        for n in range(1, 1 + max(map(len, parts.values())))  # all are different at the end
+        if len({each[-n:] for each in parts.values()}) == len(parts)
+    )
+    return {digest: "/".join(each[-count:]) for digest, each in parts.items()}
+
+
+def _called(recipe: Pretrain, keys: KeyList, name: str) -> Pretrain:
+    assert isinstance(recipe, Trained) and recipe.select is not None
+    named = keys.model_copy(update={"called": name})
+    select = recipe.select.model_copy(update={"keys": named})
+    return recipe.model_copy(update={"select": select})
 
 
 @lru_cache(maxsize=64)

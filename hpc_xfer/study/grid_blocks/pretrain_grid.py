@@ -44,9 +44,10 @@ from hpc_xfer.study.grid_blocks.caption_keys import (
 )
 from hpc_xfer.study.grid_blocks.chains import MadeRun, link_runs
 from hpc_xfer.study.grid_blocks.grid_size import too_many
-from hpc_xfer.study.grid_blocks.key_lists import settle_keys
+from hpc_xfer.study.grid_blocks.key_lists import settle_keys, with_names
 from hpc_xfer.system import atomic_files
 
+_OF_ONE_VALUE = ("must be a number", "must be the name of a column")
 _MOST_BYTES = 1 << 20  # of a JSON model file; the largest of open_clip has 1 kB
 
 
@@ -114,6 +115,7 @@ class PretrainGrid:
                 self.recipes.append(run.recipe)
                 self.blocks.append(run.block)
                 self.parents.append(run.parent)
+        self.recipes = with_names(self.recipes)
 
     def _name_error(self, i: int, name: Any) -> str:
         if name is None:
@@ -228,12 +230,14 @@ def _repeated(model: type[StrictModel], block: Mapping[str, Any]) -> Iterator[Co
 
 
 def _way_to_compare(values: Mapping[str, Any], loc: Loc, sentence: str) -> str:
-    """Say how to compare values of a setting inside of a mapping, where a list is no axis."""
+    """Say how to compare values inside of a mapping, or how to give samples of each source."""
+    if loc == ("samples",) and isinstance(values.get("samples"), dict):
+        return "; write the sum, and the share of each source in `source`"
     here: Any = values
     for part in loc:
         here = here.get(part) if isinstance(here, dict) else None
-    is_meant = len(loc) > 1 and isinstance(here, list) and sentence.startswith("must be a number")
-    is_meant |= len(loc) > 1 and isinstance(here, list) and "whole number" in sentence
+    is_meant = sentence.startswith(_OF_ONE_VALUE) or "whole number" in sentence
+    is_meant &= len(loc) > 1 and isinstance(here, list)
     return f"; to compare several, make {loc[0]} a list of mappings" if is_meant else ""
 
 

@@ -60,13 +60,35 @@ def codes_in_captions(recipe: Trained, name: str, index: ShardIndex) -> Iterator
 def label_key_errors(recipe: Trained, name: str, index: ShardIndex) -> Iterator[tuple[str, str]]:
     """Refuse labels from a key that is not the one that the index took classes from."""
     keys_of_labels = {each.label_key for each in recipe.targets_of(name)} - {None, index.label_key}
-    for key in keys_of_labels if index.classes else ():
+    for key in map(str, keys_of_labels if index.classes else ()):
+        if index.texts and key not in index.json_keys:  # an older index does not list all
+            yield "label", f"{name!r}: {_no_key(key, index)}"
+            continue
         yield (
             "label",
             f"the index of {name!r} does not take its classes from the json key {key!r}; run "
-            f"{index_command(index.folder, index.pattern)} with --label-key "
-            f"{shlex.quote(str(key))}",
+            f"{index_command(index.folder, index.pattern)} with --label-key {shlex.quote(key)}",
         )
+
+
+def labels_instead(recipe: Trained, name: str, index: ShardIndex) -> str:
+    """Say how to read labels from where a source has them; "" if that is not known."""
+    labels = [target for target in recipe.targets_of(name) if target.is_label]
+    if not labels or (index.classes and labels[0].field in index.fields):
+        return ""  # something else is missing
+    key = labels[0].label_key
+    if key is None and index.label_key is not None:
+        return f"read them from its json by `label: {index.label_key}`"
+    if key is not None and index.classes and index.label_key is None:
+        return "its labels are in the field cls, which is read without `label`; remove it"
+    if key in index.json_keys:
+        command = index_command(index.folder, index.pattern, key)
+        return f"if they are under the key {key!r} of its json, run {command}"
+    return _no_key(key, index) if key is not None and index.texts else ""
+
+
+def _no_key(key: str, index: ShardIndex) -> str:
+    return f"its json has no key {key!r}; {nearest(key, index.json_keys, 'its keys are')}"
 
 
 def keys_instead(recipe: Trained, name: str, index: ShardIndex) -> str:

@@ -24,7 +24,7 @@ def too_few_chosen(recipe: Trained, name: str, index: ShardIndex) -> str | None:
     asked = recipe.samples_by_source[name]
     if asked <= count:
         return None
-    way = "lower samples, or select less"
+    way = "lower samples, or select less" if count else "select less"
     if not count and recipe.select.keys is not None:
         column = recipe.select.keys.column
         of = "names of its files without suffix" if column == KEY else f"values of {column!r}"

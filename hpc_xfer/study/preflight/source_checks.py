@@ -18,6 +18,7 @@ from hpc_xfer.study.preflight.caption_checks import (
     codes_in_captions,
     keys_instead,
     label_key_errors,
+    labels_instead,
     unknown_caption_keys,
 )
 from hpc_xfer.study.preflight.selection_checks import chosen_notes, too_few_chosen
@@ -73,7 +74,7 @@ def _reads(recipe: Pretrain, name: str) -> TypeGuard[Trained]:
 
 def _notes(recipe: Trained, name: str, index: ShardIndex) -> Iterator[str]:
     """Yield what the index counted that concerns this recipe."""
-    parts = _parts(recipe, name)
+    parts, spoiled = _parts(recipe, name), _spoiled_parts(recipe, name)
     for each in index.oddities:
         told = each.sentence(index.samples, len(index.classes or ()))
         if each.what == NO_SAMPLE:
@@ -81,7 +82,7 @@ def _notes(recipe: Trained, name: str, index: ShardIndex) -> Iterator[str]:
                 yield f"{told}; no image trains their outputs"
         elif each.spoils is None:
             yield told
-        elif each.spoils in parts:
+        elif each.spoils in spoiled:
             yield f"{told}; training skips them"
     if unusable := _unusable(recipe, name, index):
         share = _share_of_reads(unusable, index.samples)
@@ -110,6 +111,12 @@ def _parts(recipe: Trained, name: str) -> tuple[str, ...]:
     return ("image", *dict.fromkeys(target.part for target in recipe.targets_of(name)))
 
 
+def _spoiled_parts(recipe: Trained, name: str) -> tuple[str, ...]:
+    """Name the parts whose faults concern a recipe: `per_class` leaves samples with a class."""
+    by_class = recipe.select is not None and recipe.select.per_class is not None
+    return tuple(part for part in _parts(recipe, name) if part != "label" or not by_class)
+
+
 def _unusable(recipe: Trained, name: str, index: ShardIndex) -> int:
     """Count the samples that this recipe has to skip for sure: one may have several faults.
 
@@ -119,7 +126,7 @@ def _unusable(recipe: Trained, name: str, index: ShardIndex) -> int:
     targets = recipe.targets_of(name)
     drawn = sum(target.share for target in targets)
     shares = {target.part: target.share / drawn for target in targets}
-    for each in spoiling(index.oddities, _parts(recipe, name)):
+    for each in spoiling(index.oddities, _spoiled_parts(recipe, name)):
         of = shares.get(str(each.spoils), 1.0)
         counts[str(each.spoils)] = counts.get(str(each.spoils), 0) + of * each.count
     texts = dict(index.texts)
@@ -195,10 +202,11 @@ def _missing(recipe: Trained, name: str, index: ShardIndex) -> str | None:
         return f"{source} has no images ({', '.join(IMAGE_FIELDS)}): {there}; {way}"
     labels = list(spoiling(index.oddities, ("label",)))
     by_label = [target for target in recipe.targets_of(name) if target.is_label]
-    if labels and by_label and index.label_key == by_label[0].label_key:
+    is_spoiled = "label" in _spoiled_parts(recipe, name)
+    if labels and is_spoiled and by_label and index.label_key == by_label[0].label_key:
         return _bad_labels(recipe, name, index, labels)
     if missing := recipe.missing_from(name, index.fields, index.classes):
-        way = keys_instead(recipe, name, index) or way
+        way = keys_instead(recipe, name, index) or labels_instead(recipe, name, index) or way
         return f"{source} has no {missing}, which {recipe.method} needs; {way}"
     return _too_few_of_use(recipe, name, index)
 
@@ -210,7 +218,7 @@ def _too_few_of_use(recipe: Trained, name: str, index: ShardIndex) -> str | None
     broken = min(samples, total) - (total - unusable)  # at least
     if broken <= recipe.max_broken * samples:
         return None
-    faults = spoiling(index.oddities, _parts(recipe, name))
+    faults = spoiling(index.oddities, _spoiled_parts(recipe, name))
     worst = max(faults, key=lambda each: each.count, default=None)
     why = "" if worst is None else f" ({worst.what}: the first {worst.first})"
     share = _share_of_reads(unusable, total)
@@ -235,5 +243,5 @@ def _bad_labels(recipe: Trained, name: str, index: ShardIndex, labels: Sequence[
     return (
         f"{count:,} of {index.samples:,} samples of {name!r} have no class, which "
         f"{recipe.method} needs here: {labels[0].what}, the first {labels[0].first}{more}; correct "
-        f"them and run {index.command}"
+        f"them and run {index.command}, or leave them out by `select: {{per_class: ...}}`"
     )

@@ -31,7 +31,9 @@ def weight_errors(study: Study, site: Site) -> Iterator[ConfigError]:
     yield from _of_both(study, names, site)
     for block, recipe in zip(study.blocks, study.pretrains, strict=True):
         for key, name in weights_of(recipe):
-            why = _misspelt_block(key, name, names, site) or _wrong_weights(name, recipe, site)
+            why = _wrong_weights(name, recipe, site)
+            if key == "init" and names and not _is_known(name, recipe, site):
+                why = _no_block(name, names, why)
             if why is not None and (block, why) not in told:
                 told.add((block, why))
                 yield ("pretrain", block, key), why
@@ -57,10 +59,21 @@ def _of_both(study: Study, names: Mapping[str, int], site: Site) -> Iterator[Con
                 )
 
 
-def _misspelt_block(key: str, name: str, names: Mapping[str, int], site: Site) -> str | None:
-    """Say so where a name of no weights of the site file is nearly that of a block."""
-    meant = closest(name, names) if key == "init" and site.weights(name) is None else None
-    return None if meant is None else f"no block is called {name!r}; did you mean {meant!r}?"
+def _is_known(name: str, recipe: Pretrain, site: Site) -> bool:
+    """Tell whether these are weights of the site file, or of open_clip for the architecture."""
+    known = open_clip_tags.tags(recipe.arch) if isinstance(recipe.arch, str) else None
+    return site.weights(name) is not None or name in (known or ())
+
+
+def _no_block(name: str, names: Mapping[str, int], why: str | None) -> str | None:
+    """Say so where a name of unknown weights may be meant for a block.
+
+    Args:
+        why: what is wrong with the weights; None where this is found where the run executes.
+    """
+    if meant := closest(name, names):
+        return f"no block is called {name!r}; did you mean {meant!r}?"
+    return why and f"{why}; or name a block: {', '.join(names)}"
 
 
 def weight_notes(study: Study, site: Site, environment: Mapping[str, str]) -> Iterator[str]:

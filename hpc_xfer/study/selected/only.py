@@ -4,8 +4,8 @@
     part = part_of(plan, ids)        # with the pre-trainings that these runs start from
 
 Columns are those of pre-trainings as in runs.csv, dataset, shots, mode, draw, and `run`, the start
-of an id. A run is selected where it has one of the values of each column; a second --only selects
-further runs.
+of an id. A run is selected where it has one of the values of each column; `none` is an empty cell
+of a pre-training. A second --only selects further runs.
 """
 
 import re
@@ -16,7 +16,7 @@ from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.config.notation.units import read_count
 from hpc_xfer.config.schema import nearest
 from hpc_xfer.errors import NothingSelected, StudyError
-from hpc_xfer.study.plan import Plan, Run
+from hpc_xfer.study.plan import NONE, Plan, Run
 
 OF_TRIALS = ("dataset", "shots", "mode", "draw")
 _ID = "run"
@@ -131,18 +131,18 @@ class _Table:
         return self._values[column]
 
     def value(self, run: Run, column: str) -> Any:
-        """The value of a run; None where it has none."""
+        """The value of a run: "none" for an empty cell, None where only trials have the column."""
         if column == _ID:
             return run.id
         if not isinstance(run.recipe, Finetune):
-            return self.pretrains[run.id].get(column)
+            return None if column in OF_TRIALS else self.pretrains[run.id].get(column, NONE)
         if column in OF_TRIALS:
             return getattr(run.recipe, column, None)
         if column == "samples_seen" and run.recipe.snapshot is not None:
             return run.recipe.snapshot
         parent = run.parents[0]
         row = self.pretrains.get(parent.id) or parent.columns
-        return row.get(column)
+        return row.get(column, NONE)
 
     @staticmethod
     def _same_as(column: str) -> Callable[[str, Any], bool]:

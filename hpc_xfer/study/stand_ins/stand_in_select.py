@@ -65,7 +65,8 @@ class StandInSelections:
         changes: dict[str, Any] = {}
         if selection.keys is not None:
             keys = self.lists[_same(selection.keys)].keys
-            changes["keys"] = keys.model_copy(update={"path": selection.keys.path})
+            names = {"path": selection.keys.path, "called": selection.keys.called}
+            changes["keys"] = keys.model_copy(update=names)
         if selection.best is not None:
             changes["best"] = {name: self._shares[x] for name, x in selection.best.items()}
         if selection.per_class is not None and selection.classes is not None:

@@ -1,5 +1,6 @@
 """`shards index --columns`: values of the json, or of tables beside the shards."""
 
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -123,3 +124,23 @@ def test_columns_of_a_table_alone_are_added_without_reading_the_shards_again(
     before = (folder / "index.json").stat().st_mtime_ns
     assert index(folder, "--columns", "score,key", "--table", str(table)) == [0.25, 0.5]
     assert (folder / "index.json").stat().st_mtime_ns == before
+
+
+def test_the_command_that_adds_a_column_keeps_those_of_the_table(tmp_path: Path) -> None:
+    folder, table = write(tmp_path / "a", 1, 2), tmp_path / "my scores.csv"
+    table.write_text("x,score,phash\n2,0.5,b\n1,0.25,a\n")
+    index(folder, "--columns", "score", "--table", str(table), "--table-key", "x")
+    told = columns.load(ShardIndex.load(folder)).without(["phash", "t"])
+    command = shlex.split(told.split("`")[1])
+    assert shards.main([*command[3:], "--workers", "1"]) == 0
+    made = columns.load(ShardIndex.load(folder))
+    assert made.values("score").tolist() == [0.25, 0.5]
+    assert made.values("phash").tolist() == [text_hash("a"), text_hash("b")]
+    assert made.values("t").tolist() == [text_hash("a")] * 2
+
+
+def test_a_column_that_neither_the_table_nor_the_json_has_is_told_with_both(tmp_path: Path) -> None:
+    folder, table = write(tmp_path / "a", 1), tmp_path / "scores.csv"
+    table.write_text("key,score\n00000,0.5\n")
+    with pytest.raises(DataError, match=r"name keys of the json: t, x; or columns .*: score$"):
+        index(folder, "--columns", "scores", "--table", str(table))

@@ -73,6 +73,11 @@ pretrain:
             "caption.by_source.imagnet: is not a source of this block; did you mean 'imagenet'?",
         ),
         (
+            "{imagenet: {keys: title}}",
+            "caption: has a key with the name of the source 'imagenet'; write `caption: "
+            "{by_source: {imagenet: ...}}`",
+        ),
+        (
             "{by_source: {imagenet: title}}",
             "caption.by_source.imagenet: must be txt or a mapping; for a key of the json, write "
             "{keys: title}",

@@ -62,6 +62,29 @@ def test_an_axis_that_both_blocks_list_is_matched() -> None:
     assert starts(plan) == {(4000, 0): (4000, 0), (2000, 0): (2000, 0)}
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("epochs: [1, 2]", "epochs: [1.0, 2]"),
+        ("warmup_steps: [1k, 0.5k]", "warmup_steps: [1000, 500]"),
+        ("source: [web, {web: 1, news: 1}]", "source: [{web: 1}, {news: 50%, web: 50%}]"),
+        ("select: [null, {best: {score: 0.5}}]", "select: [null, {best: {score: 50%}}]"),
+        ("caption: [txt, {keys: title}]", "caption: [null, {keys: [title]}]"),
+    ],
+)
+def test_an_axis_is_matched_however_its_values_are_written(one: str, other: str) -> None:
+    base = "method: clip, arch: RN50, source: web, samples: 2k, epochs: 1"
+    defaults = [part for part in base.split(", ") if part.split(":")[0] != one.split(":")[0]]
+    settings = ", ".join(defaults)
+    plan = planned(f"name: base, {settings}, {one}", f"init: base, lr: 5e-4, {settings}, {other}")
+    children = [run for run in plan.runs if run.parents]
+    assert len(children) == 2
+    for run in children:
+        assert dict(run.parents[0].spec) == {k: v for k, v in run.spec.items() if k != "init"} | {
+            "lr": 1e-3
+        }
+
+
 def test_the_name_of_a_block_is_no_part_of_a_run() -> None:
     [named], [other] = planned(BASE).runs, planned(BASE.removeprefix("name: base, ")).runs
     assert named.id == other.id

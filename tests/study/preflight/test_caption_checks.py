@@ -91,6 +91,35 @@ def test_labels_of_one_source_alone_are_told_once(tmp_path: Path, site: Site) ->
     ]
 
 
+def test_labels_that_lie_elsewhere_are_told_with_the_way_there(tmp_path: Path, site: Site) -> None:
+    own = source(tmp_path / "json", "json png")
+    keys = ("breed", "title")
+    index = replace(shard_index.parse(own), json_keys=keys, texts=(("title", 9),), classes=None)
+    shard_index.write(index)
+    source(tmp_path / "cls", "cls png")
+    paths = {**site.sources, "cls": str(tmp_path / "cls"), "json": str(own)}
+
+    def labels(source: str, label: str) -> str:
+        block = "{method: supervised, arch: RN50, samples: 500, epochs: 1, batch: 100"
+        elsewhere = Site(sources=paths)
+        [line] = pretrain(tmp_path, elsewhere, f"{block}, source: {source}, label: {label}}}")
+        return line.removeprefix("a.yaml:3: pretrain.0.")
+
+    needs = "has no labels (json), which supervised needs"
+    assert labels("cls", "cls") == (
+        f"source: 'cls' {needs}; its labels are in the field cls, which is read without `label`; "
+        "remove it"
+    )
+    assert labels("json", "breed") == (
+        f"source: 'json' {needs}; if they are under the key 'breed' of its json, run "
+        "`python -m hpc_xfer.shards index json --label-key breed`"
+    )
+    for name, told in (("json", f"source: 'json' {needs};"), ("imagenet", "label: 'imagenet':")):
+        assert labels(name, "titel") == (
+            f"{told} its json has no key 'titel'; did you mean 'title'?"
+        )
+
+
 def test_the_name_of_a_mixture_in_tables_is_told_as_the_grid_has_it(
     tmp_path: Path, site: Site
 ) -> None:

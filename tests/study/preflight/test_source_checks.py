@@ -138,7 +138,8 @@ def test_one_bad_label_refuses_what_learns_labels_and_nothing_else(tmp_path: Pat
     refused = (
         "samples of 'sans' have no class, which {} needs here: no usable label (cls), the first 9 "
         "in b.tar: cls 'cat' is not and 1 other faults; correct them and run "
-        f"`python -m hpc_xfer.shards index {tmp_path}/sans`"
+        f"`python -m hpc_xfer.shards index {tmp_path}/sans`, or leave them out by `select: "
+        "{{per_class: ...}}`"
     )
     supervised = CLIP.replace("clip", "supervised")
     templates = CLIP.replace("epochs", "caption: {templates: ['a {}']}, epochs")

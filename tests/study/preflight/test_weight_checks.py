@@ -168,3 +168,16 @@ def test_a_name_that_is_a_block_and_weights_is_refused(tmp_path: Path) -> None:
     assert pretrain(tmp_path, Site(sources=sources), named, misspelt) == [
         "a.yaml:4: pretrain.1.init: no block is called 'bsae'; did you mean 'base'?"
     ]
+    other = rest.replace("init: base", "init: web")
+    assert pretrain(tmp_path, Site(sources=sources), named, other) == [
+        "a.yaml:4: pretrain.1.init: RN50 has no released weights 'web' (known: openai, yfcc15m, "
+        "cc12m); name one of these, or add a file to `released` in the site file; or name a block: "
+        "base"
+    ]
+
+
+def test_weights_that_are_nearly_called_like_a_block_are_no_misspelt_block(tmp_path: Path) -> None:
+    site = Site(sources={"sans": str(source(tmp_path / "sans"))})
+    clip = CLIP.replace("RN50", "RN50-quickgelu")
+    named, child = clip.replace("{", "{name: cc12, "), clip.replace("{", "{init: cc12m, ")
+    assert pretrain(tmp_path, site, named, f"  - {child}\n") == []

@@ -27,6 +27,7 @@ class ColumnTable:
 
     files: tuple[Path, ...]
     key: str  # column whose values are the keys of samples, or a key of their json
+    given: str  # as it was named: a file, a folder or a pattern
 
     def columns(self) -> list[str]:
         """Names of the columns.

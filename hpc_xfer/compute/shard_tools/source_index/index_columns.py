@@ -11,8 +11,12 @@ from hpc_xfer.compute.shard_tools.source_index.column_table import ColumnTable
 from hpc_xfer.compute.shards.shard_reader import ShardReader
 from hpc_xfer.config.shard_index import ShardIndex
 from hpc_xfer.config.training_data import columns
+from hpc_xfer.config.training_data.columns import TableOrigin
 from hpc_xfer.config.training_data.selection import CLASS, KEY
 from hpc_xfer.errors import DataError
+from hpc_xfer.system.written_path import absolute
+
+_MOST_NAMES = 10  # of keys or columns, in a sentence
 
 
 @dataclass(frozen=True)
@@ -47,12 +51,16 @@ class WantedColumns:
         """
         found = column_scan.join(self.of_samples(), shards, index.classes)
         told: list[str] = []
+        origin = None
         if self.table is not None:
             keys = np.concatenate([shard.hashes_of(self.table.key) for shard in shards])
-            more, told = self.table.join(self.of_table(), keys)
+            of_table = self.of_table()
+            more, told = self.table.join(of_table, keys)
+            if of_table:
+                origin = TableOrigin(str(absolute(self.table.given)), self.table.key)
             found |= more
         arrays: Arrays = {name: found[name] for name in self.names}
-        made = columns.write(index, arrays, check=_refuse_empty)
+        made = columns.write(index, arrays, check=self._refuse_empty, table=origin)
         for column in made.by_name.values():
             if column.missing:
                 told.append(
@@ -60,6 +68,19 @@ class WantedColumns:
                     "no value"
                 )
         return told
+
+    def _refuse_empty(self, index: ShardIndex, name: str, missing: int) -> None:
+        if missing < index.samples or not index.samples:
+            return
+        if name == CLASS:
+            why = "no sample has a class; say where labels are with --label-key"
+        else:
+            some = ", ".join(index.json_keys[:_MOST_NAMES]) or "there are none"
+            why = f"no sample has a value under {name!r}; name keys of the json: {some}"
+            if self.table is not None:
+                there = [each for each in self.table.columns() if each != self.table.key]
+                why += f"; or columns of the table: {', '.join(there[:_MOST_NAMES])}"
+        raise DataError(f"{index.folder}: {why}")
 
 
 def keys_of(index: ShardIndex) -> list[ShardColumns]:
@@ -70,14 +91,3 @@ def keys_of(index: ShardIndex) -> list[ShardColumns]:
     """
     reader = ShardReader(index)
     return [ShardColumns((KEY,), reader.shard(number).keys) for number in range(len(index.entries))]
-
-
-def _refuse_empty(index: ShardIndex, name: str, missing: int) -> None:
-    if missing < index.samples or not index.samples:
-        return
-    if name == CLASS:
-        why = "no sample has a class; say where labels are with --label-key"
-    else:
-        some = ", ".join(index.json_keys[:10]) or "there are none"
-        why = f"no sample has a value under {name!r}; name keys of the json: {some}"
-    raise DataError(f"{index.folder}: {why}")
