@@ -165,8 +165,7 @@ def _show(checked: CheckedLaunch, done: set[str]) -> cli.Answer:
 
     launched = checked.launched.alone
     jobs = job_preview.jobs_to_come(launched, done) if checked.on == "slurm" else []
-    plan, store, look = launched.plan, launched.store, checked.look
-    cost = cost_to_come(plan, launched.site, store, look, done) if jobs else None
+    cost = cost_to_come(launched, checked.look, done) if jobs else None
     if checked.args.json:
         content = plan_summary.as_json(launched.study, launched.plan, done)
         content |= {"on": checked.on, "notes": list(checked.notes)}
@@ -175,11 +174,7 @@ def _show(checked: CheckedLaunch, done: set[str]) -> cli.Answer:
     console = terminal.console()
     _print_plan(launched, done, checked.notes, console)
     if cost is not None:
-        console.print(job_preview.table(jobs))
-        for script in job_preview.scripts(jobs):
-            terminal.say(script, lines=True)
-        line = cost_table.one_line(cost)
-        console.print(f"estimated cost: {line}", soft_wrap=True, highlight=False)
+        job_preview.show(jobs, cost, console)
     return 0, {}
 
 

@@ -8,10 +8,15 @@ from hpc_xfer.scheduling.job_requests import relay_request, request_of
 from hpc_xfer.slurm.batch_script import shown_script
 from hpc_xfer.slurm.request import Limits
 from hpc_xfer.store.launched_study import LaunchedStudy
+from hpc_xfer.study.costs import cost_table
+from hpc_xfer.study.costs.study_cost import StudyCost
 from hpc_xfer.study.job_arrays import JobArray, cut_into_arrays
 from hpc_xfer.study.plan import Plan
+from hpc_xfer.system import terminal
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from hpc_xfer.system.screen.table_or_lines import TableOrLines
 
 
@@ -59,7 +64,16 @@ def _relay_preview(launched: LaunchedStudy) -> JobPreview:
     return JobPreview(request.name, 1, 0, request.minutes, "all that can be submitted", text)
 
 
-def table(jobs: Sequence[JobPreview]) -> "TableOrLines":
+def show(jobs: Sequence[JobPreview], cost: StudyCost, console: "Console") -> None:
+    """Print a table of the jobs, a script of each kind, and what they are estimated to cost."""
+    console.print(_table(jobs))
+    for script in _scripts(jobs):
+        terminal.say(script, lines=True)
+    line = cost_table.one_line(cost)
+    console.print(f"estimated cost: {line}", soft_wrap=True, highlight=False)
+
+
+def _table(jobs: Sequence[JobPreview]) -> "TableOrLines":
     """A table with a row per job."""
     from hpc_xfer.system.screen.table_or_lines import TableOrLines
 
@@ -71,7 +85,7 @@ def table(jobs: Sequence[JobPreview]) -> "TableOrLines":
     return TableOrLines("jobs", names, rows, left=("job", "after"))
 
 
-def scripts(jobs: Sequence[JobPreview]) -> Iterator[str]:
+def _scripts(jobs: Sequence[JobPreview]) -> Iterator[str]:
     """Yield the script of one job of each kind, whole, as sbatch takes it."""
     kinds = {job.name.split(".")[0][:2]: job for job in reversed(jobs)}
     for job in reversed(kinds.values()):

@@ -18,6 +18,7 @@ from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.config.recipes import Trained
 from hpc_xfer.config.site import Site
 from hpc_xfer.store.finished.finished_runs import FinishedRuns
+from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.cost_estimate import (
     CostKind,
@@ -180,17 +181,15 @@ def finished_times_of(
     return FinishedTimes(rates, seconds, _on_others(plans, look, costs.speed, card))
 
 
-def cost_to_come(
-    plan: Plan, site: Site, store: Store, look: FinishedRuns, done: set[str]
-) -> StudyCost:
-    """Estimate what is left to do of a plan, by what finished runs on the site's card took.
+def cost_to_come(launched: LaunchedStudy, look: FinishedRuns, done: set[str]) -> StudyCost:
+    """Estimate what is left to do of a study, by what finished runs on the site's card took.
 
     Args:
         look: that found which runs are finished.
         done: ids of those.
     """
-    card = choose_cards(site, None).named
-    finished = finished_times_of([plan], store, look, card)
+    plan, card = launched.plan, choose_cards(launched.site, None).named
+    finished = finished_times_of([plan], launched.store, look, card)
     return study_cost([plan.without(done)], finished=finished, whole=[plan])
 
 
