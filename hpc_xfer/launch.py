@@ -17,7 +17,7 @@ from hpc_xfer.slurm.partition_time import with_time_limit
 from hpc_xfer.slurm.sbatch import is_installed
 from hpc_xfer.store.access.notes import notes_on_folders, told_once
 from hpc_xfer.store.finished.finished_runs import FinishedRuns
-from hpc_xfer.store.finished_costs import cost_to_come, finished_times, with_costs
+from hpc_xfer.store.finished_costs import finished_times, with_costs
 from hpc_xfer.store.launched_study import LaunchedStudy, load_in_store, other_changes, prepare_store
 from hpc_xfer.store.ownership import site_variables
 from hpc_xfer.store.rehearsal_store import NewRehearsals
@@ -165,7 +165,7 @@ def _show(checked: CheckedLaunch, done: set[str]) -> cli.Answer:
 
     launched = checked.launched.alone
     jobs = job_preview.jobs_to_come(launched, done) if checked.on == "slurm" else []
-    cost = cost_to_come(launched, checked.look, done) if jobs else None
+    cost = job_preview.cost_to_come(launched, checked.look, done) if jobs else None
     if checked.args.json:
         content = plan_summary.as_json(launched.study, launched.plan, done)
         content |= {"on": checked.on, "notes": list(checked.notes)}

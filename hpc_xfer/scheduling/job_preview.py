@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 from hpc_xfer.scheduling.job_requests import relay_request, request_of
 from hpc_xfer.slurm.batch_script import shown_script
 from hpc_xfer.slurm.request import Limits
+from hpc_xfer.store.finished.finished_runs import FinishedRuns
+from hpc_xfer.store.finished_costs import finished_times_of
 from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.study.costs import cost_table
-from hpc_xfer.study.costs.study_cost import StudyCost
+from hpc_xfer.study.costs.chosen_card import choose_cards
+from hpc_xfer.study.costs.study_cost import StudyCost, study_cost
 from hpc_xfer.study.job_arrays import JobArray, cut_into_arrays
 from hpc_xfer.study.plan import Plan
 from hpc_xfer.system import terminal
@@ -62,6 +65,18 @@ def _relay_preview(launched: LaunchedStudy) -> JobPreview:
     request = relay_request(launched, 1)
     text = shown_script(request, launched.site.slurm)
     return JobPreview(request.name, 1, 0, request.minutes, "all that can be submitted", text)
+
+
+def cost_to_come(launched: LaunchedStudy, look: FinishedRuns, done: set[str]) -> StudyCost:
+    """Estimate what is left to do of a study, by what finished runs on the site's card took.
+
+    Args:
+        look: that found which runs are finished.
+        done: ids of those.
+    """
+    plan, card = launched.plan, choose_cards(launched.site, None).named
+    finished = finished_times_of([plan], launched.store, look, card)
+    return study_cost([plan.without(done)], finished=finished, whole=[plan])
 
 
 def show(jobs: Sequence[JobPreview], cost: StudyCost, console: "Console") -> None:

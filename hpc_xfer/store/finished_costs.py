@@ -18,7 +18,6 @@ from hpc_xfer.config.finetune_recipes import Finetune
 from hpc_xfer.config.recipes import Trained
 from hpc_xfer.config.site import Site
 from hpc_xfer.store.finished.finished_runs import FinishedRuns
-from hpc_xfer.store.launched_study import LaunchedStudy
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.cost_estimate import (
     CostKind,
@@ -31,13 +30,11 @@ from hpc_xfer.study.cost_estimate import (
     speed_here,
     speed_on_slurm,
 )
-from hpc_xfer.study.costs.chosen_card import choose_cards
 from hpc_xfer.study.costs.count_costs import pretrain_kind
 from hpc_xfer.study.costs.gpu_rates import card_of
 from hpc_xfer.study.costs.image_counts import known_counts
 from hpc_xfer.study.costs.ranges import Range
 from hpc_xfer.study.costs.stages import FinishedTimes, MeasuredRates, PretrainKind
-from hpc_xfer.study.costs.study_cost import StudyCost, study_cost
 from hpc_xfer.study.costs.training_speed import speed_of_site
 from hpc_xfer.study.plan import Plan, Run, make_plan, parent_recipe
 from hpc_xfer.study.study_file import Study
@@ -179,18 +176,6 @@ def finished_times_of(
         return FinishedTimes(rates)
     seconds = _finished_seconds(plans, look, costs.speed, card)
     return FinishedTimes(rates, seconds, _on_others(plans, look, costs.speed, card))
-
-
-def cost_to_come(launched: LaunchedStudy, look: FinishedRuns, done: set[str]) -> StudyCost:
-    """Estimate what is left to do of a study, by what finished runs on the site's card took.
-
-    Args:
-        look: that found which runs are finished.
-        done: ids of those.
-    """
-    plan, card = launched.plan, choose_cards(launched.site, None).named
-    finished = finished_times_of([plan], launched.store, look, card)
-    return study_cost([plan.without(done)], finished=finished, whole=[plan])
 
 
 def _on_others(

@@ -23,7 +23,7 @@ def site(tmp_path: Path) -> Site:
     """A source of 1,000 samples in two classes, 400 of which have no class."""
     folder = source(tmp_path / "sans", "cls jpg")
     bad = Oddity("no usable label (cls)", 400, "9 in b.tar: cls 'cat' is not", "label")
-    index = replace(shard_index.parse(folder), oddities=(bad,), classes=("a", "b"))
+    index = replace(shard_index.parse(folder), oddities=(bad,), classes=("cat", "dog"))
     shard_index.write(index)
     classes = np.where(np.arange(1000) < 400, -1, np.arange(1000) % 2)
     columns.write(index, {"class": ("class", classes)}, check=lambda *_: None)
