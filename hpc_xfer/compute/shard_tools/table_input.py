@@ -7,6 +7,7 @@ read in any order: a table of 15 million rows takes as little memory as one of 1
 import json
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -75,16 +76,9 @@ class Table:
         self._scratch = scratch
         self._embedded: EmbeddedImages | None = None
         self.notes: tuple[str, ...] = ()
-        is_parquet = files[0].suffix.lower() == PARQUET
-        if is_parquet:
-            self._rows = self._read_parquet(files, columns)
-        else:
-            self._rows = self._read_text(files[0], columns, form)
-        self._rows.file.finish()
-        self._set_identity(files, columns, form)
-        if self._rows.captions is not None:
-            self.notes += self._rows.captions.notes
-        self._labels = self._read_labels(files if is_parquet else [], columns, form)
+        with ExitStack() as self._made:  # a refused table leaves no files of rows
+            self._read(files, columns, form)
+            self._made.pop_all()
         self.classes = None if self._labels is None else self._labels.classes
         named = self._labels is not None and self._labels.captions is not None
         has_captions = columns.caption is not None or named
@@ -120,6 +114,21 @@ class Table:
         texts = tuple(captions.texts(json.loads(caption)))
         return FileRow(image, texts[0] if texts else None, label, number, texts)
 
+    def _read(self, files: Sequence[Path], columns: Columns, form: TableForm) -> None:
+        is_parquet = files[0].suffix.lower() == PARQUET
+        if is_parquet:
+            self._rows = self._read_parquet(files, columns)
+        else:
+            self._rows = self._read_text(files[0], columns, form)
+        self._rows.file.finish()
+        self._set_identity(files, columns, form)
+        if self._rows.captions is not None:
+            self.notes += self._rows.captions.notes
+        self._labels = self._read_labels(files if is_parquet else [], columns, form)
+
+    def _new_rows(self, path: Path, columns: Columns) -> TableRows:
+        return self._made.enter_context(closing(TableRows(path, columns, self._scratch)))
+
     def _read_parquet(self, files: Sequence[Path], columns: Columns) -> TableRows:
         parquet_files.check_columns(files, columns.unique)
         image, names = None, columns.unique
@@ -135,7 +144,7 @@ class Table:
             self._embedded = EmbeddedImages(files, image)
             runs = list(self._embedded.runs())
         kinds = parquet_batches.common_types(files, names)
-        rows = TableRows(files[0], columns, self._scratch)
+        rows = self._new_rows(files[0], columns)
         for run in runs:
             for batch in parquet_batches.batches(run, kinds, image):
                 if image is None:
@@ -157,7 +166,7 @@ class Table:
             path,
             columns.unique,
             columns.image,
-            lambda: TableRows(path, columns, self._scratch),
+            lambda: self._new_rows(path, columns),
             form.separator,
             form.quoting,
         )

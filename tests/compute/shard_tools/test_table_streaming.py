@@ -102,6 +102,15 @@ def test_rows_lie_beside_the_shards_and_nothing_is_left(tmp_path: Path) -> None:
     assert not making.exists()
 
 
+def test_a_refused_table_leaves_no_rows_while_its_error_is_handled(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("image,caption,label\n0.png,a,1\n1.png,b,cat\n")
+    scratch = tmp_path / "scratch"
+    with pytest.raises(StudyError, match="labels are numbers in 1 row") as told:
+        Table(tmp_path / "t.csv", LABELED, scratch=scratch)
+    assert told.tb is not None  # which refers to the table
+    assert not scratch.exists()
+
+
 def test_rows_of_a_process_that_was_killed_are_removed_and_those_in_use_are_not(
     tmp_path: Path,
 ) -> None:

@@ -42,6 +42,10 @@ class TableRows:
         self.captions = None if caption is None else CaptionColumn(path, caption)
         self.labels = None if label is None else LabelCounts(path, label)
 
+    def close(self) -> None:
+        """Remove the files that hold the rows."""
+        self.file.close()
+
     def add(self, columns: Mapping[str, Column]) -> None:
         """Add a batch of rows with paths of images.
 
