@@ -33,6 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("captions", type=Path, help="imagenet_captions.json")
     parser.add_argument("out", type=Path, help="a folder of its own")
     args = parser.parse_args(argv)
+    if not args.train.is_dir():
+        sys.exit(f"{args.train}: no such folder; correct the path")
+    if not args.captions.is_file():
+        sys.exit(f"{args.captions}: no such file; correct the path")
     classes = sorted(path.name for path in args.train.iterdir() if path.is_dir())
     entries = json.loads(args.captions.read_text(encoding="utf-8"))
     if not all(isinstance(each, dict) and "filename" in each for each in entries):

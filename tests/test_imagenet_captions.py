@@ -59,6 +59,13 @@ def test_texts_of_other_images_are_refused_before_anything_is_written(inputs: Pa
     assert not (inputs / "out").exists()
 
 
+def test_a_path_that_is_not_there_is_told_in_one_sentence(inputs: Path) -> None:
+    (inputs / "captions.json").unlink()
+    assert made(inputs).stderr == "captions.json: no such file; correct the path\n"
+    (inputs / "train").rename(inputs / "train2")
+    assert made(inputs).stderr == "train: no such folder; correct the path\n"
+
+
 def test_shards_of_another_call_are_not_mixed_with_new_ones(inputs: Path) -> None:
     (inputs / "out").mkdir()
     (inputs / "out/00007.tar").touch()

@@ -28,6 +28,7 @@ def probe(path: str, shots: int, draws: int) -> dict[str, Any]:
     """CPU seconds; test accuracy, mean over draws."""
     torch.set_num_threads(1)
     if not torch.cuda.is_available():
+        # It moves all to a GPU; without one, they stay where they are.
         for kind in (torch.Tensor, torch.nn.Module):
             kind.cuda = lambda self, *rest, **more: self  # type: ignore[method-assign]
     linear_probe.accuracy = _accuracy

@@ -130,7 +130,7 @@ class _PlainHeader(tarfile.TarInfo):
         """Go on with a header; tarfile calls it before it reads what follows."""
         if self.type in _EXTENDED and self.size > _LONGEST_HEADER:
             raise tarfile.ReadError(f"it has a header of {self.size:,} bytes")
-        return super()._proc_member(archive)  # type: ignore[misc]
+        return super()._proc_member(archive)  # type: ignore[misc]  # missing from its annotations
 
 
 def _checked(archive: Path, file: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:

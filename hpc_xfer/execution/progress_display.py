@@ -74,7 +74,7 @@ class _ToGo(progress.ProgressColumn):
     max_refresh = 0.5
 
     def render(self, task: progress.Task) -> Text:
-        left = (task.remaining or 0) - task.fields.get("given_up", 0)  # failed or blocked
+        left = (task.remaining or 0) - task.fields.get("failed_or_blocked", 0)
         if task.stop_time is not None or not task.speed or left <= 0:
             return Text("")
         minutes, seconds = divmod(math.ceil(left / task.speed), 60)
@@ -116,7 +116,7 @@ class Display:
                         name,
                         total=self.total[kind],
                         completed=self.done[kind],
-                        given_up=0,
+                        failed_or_blocked=0,
                     )
             self._bars.start()
         return self
@@ -156,7 +156,7 @@ class Display:
     def failed(self, run_id: str, kind: str, message: str, log: Path | None) -> None:
         """Show which run failed and why; for an error in the program also where."""
         self._failed[self.runs[run_id].kind] += 1
-        self._update_given_up()
+        self._count_failed_or_blocked()
         self.say(f"failed: {self.title(run_id)} ({run_id}): {kind}: {message}")
         error = failures.read(self.store.run(run_id))
         if error is not None and kind in ("code", "killed", "gpu", "hung", "silent"):
@@ -170,11 +170,11 @@ class Display:
         """Show that these runs wait for one that failed; the last call holds."""
         if len(run_ids) != self._blocked.total():
             self._blocked = Counter(self.runs[run_id].kind for run_id in run_ids)
-            self._update_given_up()
+            self._count_failed_or_blocked()
 
-    def _update_given_up(self) -> None:
+    def _count_failed_or_blocked(self) -> None:
         for kind, task in self._tasks.items():
-            self._bars.update(task, given_up=self._failed[kind] + self._blocked[kind])
+            self._bars.update(task, failed_or_blocked=self._failed[kind] + self._blocked[kind])
 
     def refresh(self, running: list[str]) -> None:
         """Show the running runs, with progress and speed."""

@@ -84,28 +84,20 @@ def rehearsal_stores(store: Store) -> list[Path]:
     return []
 
 
-def newest_rehearsal_store(store: Store, study: str | None = None) -> Store | None:
-    """Find the store of the last rehearsal; None where there was none.
-
-    Args:
-        study: name of the rehearsed study; None for that of any.
-    """
-    found = (Store(path, store.trusts_members) for path in reversed(rehearsal_stores(store)))
-    return next((each for each in found if study is None or was_launched(each, study)), None)
-
-
 def load_last_rehearsal(study: Study, store: Store) -> tuple[Study, Store]:
     """Turn a study and its store into those of its last rehearsal, with what --set typed then.
 
     Raises:
         StudyError: there was no rehearsal of it.
     """
-    found = newest_rehearsal_store(store, rehearsal_of(study).name)
+    name = rehearsal_of(study).name
+    beside = (Store(path, store.trusts_members) for path in reversed(rehearsal_stores(store)))
+    found = next((each for each in beside if was_launched(each, name)), None)
     if found is None:
         raise StudyError(
             f"{store.root}: no rehearsal of {study.name!r} beside it; launch with --rehearse"
         )
-    typed = launched_changes(found, rehearsal_of(study).name)
+    typed = launched_changes(found, name)
     if typed and not study.changes:
         study = load_in_store(study.path, store, typed)
     short = rehearsal_of(study)

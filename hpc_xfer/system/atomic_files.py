@@ -113,7 +113,7 @@ def open_to_append(path: Path) -> int:
         _check_regular(found)
         if found.st_nlink > 1:  # of a copy by `cp -al`, or of a file that a neighbour chose
             raise OddFile("has a second name (a hard link)")
-    except BaseException:
+    except BaseException:  # Ctrl-C too: the caller never gets it to close
         os.close(handle)
         raise
     return handle
@@ -224,7 +224,7 @@ def _opened(path: Path | str, follow: bool) -> tuple[int, os.stat_result]:
         raise
     try:
         _check_regular(found := os.fstat(handle))
-    except BaseException:
+    except BaseException:  # Ctrl-C too: the caller never gets it to close
         os.close(handle)
         raise
     return handle, found

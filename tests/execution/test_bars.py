@@ -11,7 +11,7 @@ NOW = ["clip laion 8M é 40% 1,200/s"] * 4
 
 
 def screen(
-    width: int, encoding: str = "utf-8", is_over: bool = False, given_up: int = 0
+    width: int, encoding: str = "utf-8", is_over: bool = False, failed_or_blocked: int = 0
 ) -> list[str]:
     """Lines of the display in the middle of a study of 40,000 runs, 100 s after its start."""
     clock = [0.0]
@@ -22,7 +22,7 @@ def screen(
     task = bars.add_task("fine-tuning", total=40_000)
     for seconds in (50.0, 100.0):
         clock.append(seconds)
-        bars.update(task, advance=5_000, given_up=given_up)
+        bars.update(task, advance=5_000, failed_or_blocked=failed_or_blocked)
     bars.show_running(NOW)
     if is_over:
         bars.stop()
@@ -63,8 +63,9 @@ def test_a_terminal_without_these_characters_gets_others() -> None:
 
 def test_runs_that_failed_or_wait_for_these_take_no_time() -> None:
     """5,000 runs take 50 s: 10,000 of 40,000 are done, and so many can still run."""
-    for given_up, to_go in ((20_000, " 0:01:40 to go"), (29_999, " 0:00:01 to go"), (30_000, "")):
-        assert screen(80, given_up=given_up)[0].partition("10000/40000 0:01:40")[2] == to_go
+    for count, to_go in ((20_000, " 0:01:40 to go"), (29_999, " 0:00:01 to go"), (30_000, "")):
+        line = screen(80, failed_or_blocked=count)[0]
+        assert line.partition("10000/40000 0:01:40")[2] == to_go
 
 
 def test_a_launch_that_has_ended_has_nothing_to_go() -> None:

@@ -12,7 +12,7 @@ from hpc_xfer.compute import node_check
 from hpc_xfer.compute.distributed.process_group import World
 from hpc_xfer.config.site import Site
 from hpc_xfer.errors import StudyError
-from hpc_xfer.store.rehearsal_store import newest_rehearsal_store
+from hpc_xfer.store.rehearsal_store import rehearsal_stores
 from hpc_xfer.store.store import Store
 from hpc_xfer.study.study_file import load_study
 from hpc_xfer.system import machine
@@ -121,12 +121,11 @@ def test_a_rehearsal_runs_everything_with_two_steps(
     study = SlurmStudy(tmp_path, shards)
     study.launch("--rehearse")
     wait_for(lambda: not cluster.live())
-    beside = newest_rehearsal_store(Store(study.store.root))
-    assert beside is not None and not study.store.root.exists()
+    (beside,) = rehearsal_stores(Store(study.store.root))
+    assert not study.store.root.exists()
     told = json.loads(study.call("status", "--json", "--rehearsal"))
     assert told["counts"]["done"] == 3
     steps = [
-        json.loads(p.read_text())["metrics"]["steps"]
-        for p in beside.root.glob("runs/*/record.json")
+        json.loads(p.read_text())["metrics"]["steps"] for p in beside.glob("runs/*/record.json")
     ]
     assert steps == [2, 2, 2]

@@ -11,7 +11,6 @@ from hpc_xfer.store.launched_study import load_in_store, prepare_store
 from hpc_xfer.store.rehearsal_store import (
     NewRehearsals,
     load_last_rehearsal,
-    newest_rehearsal_store,
     rehearsal_stores,
 )
 from hpc_xfer.store.store import Store
@@ -37,8 +36,7 @@ def test_the_newest_store_is_found_in_any_time_zone(
         time.tzset()
         made = NewRehearsals().make(store)
         made.open()
-    newest = newest_rehearsal_store(store)
-    assert newest is not None and newest.root == made.root
+    assert rehearsal_stores(store)[-1] == made.root
 
 
 def test_two_launches_of_one_second_have_a_store_each(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ _MOST_TAGS = 3  # of those that are nearest
 
 @dataclass(frozen=True)
 class Tag:
-    """What open_clip knows of one set of weights."""
+    """A set of released weights, as open_clip lists it."""
 
     repository: str  # on the Hugging Face hub; "" where it has them elsewhere
     quick_gelu: bool = False  # then open_clip offers them for the architecture with -quickgelu too
@@ -66,7 +66,10 @@ def fetch_command(arch: str, tag: str) -> str:
 
 
 def hub_folder(environment: Mapping[str, str]) -> Path:
-    """Return where the Hugging Face hub's client keeps files."""
+    """Return where the Hugging Face hub's client keeps files for a process with these variables.
+
+    The client tells it for its own process alone, and a job may have other variables.
+    """
     if named := environment.get("HF_HUB_CACHE") or environment.get("HUGGINGFACE_HUB_CACHE"):
         return Path(os.path.expanduser(named))
     cache_folder = environment.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")

@@ -35,7 +35,7 @@ def checked_archive(file: IO[bytes]) -> zipfile.ZipFile:
     archive = listed_archive(file)
     try:
         _check_members(archive.infolist(), archive.start_dir)
-    except BaseException:
+    except BaseException:  # Ctrl-C too: the caller never gets it to close
         archive.close()
         raise
     return archive

@@ -39,9 +39,9 @@ def simulate(arrays: Sequence[SimulatedArray], cluster: SimulatedCluster) -> Tim
     room = cluster.most_jobs
     if arrays and room is not None and room < 2:
         raise StudyError(
-            f"the queue takes {counted(room, 'job')} of yours, and the relay is one, so nothing "
-            "can be submitted; raise slurm.max_jobs of the site file, or ask for a higher "
-            "MaxSubmitJobs"
+            f"the queue takes {counted(room, 'job')} of yours, and a study needs two: the relay "
+            "and one that trains; raise slurm.max_jobs of the site file, or ask your cluster for "
+            "a higher MaxSubmitJobs"
         )
     most = max((array.gpus for array in arrays), default=0)
     if most > cluster.gpus:

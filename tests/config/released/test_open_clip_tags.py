@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import open_clip.pretrained
+import open_clip
 import pytest
 
 from hpc_xfer.config.released.open_clip_tags import (
@@ -23,10 +23,12 @@ _PRETRAINED = {"RN50": _RN50, "ViT-B-32": dict(alone=_pcfg("https://a.org/v.pt"[
 
 
 def test_the_list_is_that_of_open_clip() -> None:
-    for arch, known in open_clip.pretrained._PRETRAINED.items():
+    for arch in {arch for arch, _ in open_clip.list_pretrained()}:
+        known = open_clip.list_pretrained_tags_by_model(arch)
+        settings = {name: open_clip.get_pretrained_cfg(arch, name) for name in known}
         assert tags(arch) == {
-            name: Tag(settings["hf_hub"].rpartition("/")[0], bool(settings.get("quick_gelu")))
-            for name, settings in known.items()
+            name: Tag(each["hf_hub"].rpartition("/")[0], bool(each.get("quick_gelu")))
+            for name, each in settings.items()
         }
     assert tags("RN50-of-nobody") == {}
 

@@ -111,7 +111,7 @@ def test_a_child_is_submitted_after_its_parent_whatever_the_limit() -> None:
 
 
 def test_a_queue_with_room_for_the_relay_alone_is_refused() -> None:
-    with pytest.raises(StudyError, match="the queue takes 1 job of yours, and the relay is one"):
+    with pytest.raises(StudyError, match="takes 1 job of yours, and a study needs two: the relay"):
         run(array(10), most_jobs=1)
     assert run(most_jobs=1).finished == 0  # nothing is left to submit
 

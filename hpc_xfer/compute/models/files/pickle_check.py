@@ -67,8 +67,7 @@ class Inert(dict[Any, Any]):
     def append(self, item: Any) -> None:
         """Take no item."""
 
-    # A dict has none, but what it stands for may be the key of a mapping in the pickle.
-    def __hash__(self) -> int:  # type: ignore[override]
+    def __hash__(self) -> int:  # type: ignore[override]  # a dict has none; this may be a key
         return id(self)
 
 
